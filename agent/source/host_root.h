@@ -1,0 +1,54 @@
+// The root of the file system that is sampled: "/", a host's root mounted elsewhere (containers), or a recorded one.
+//
+// A recorded root is a tree of files such as tests/fixtures/hosts/*: its /proc files are plain files that may be
+// replaced, and a file `statvfs` at its top stands in for the system call. Everything is opened relative to the root.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/base/file.h"
+#include "common/base/result.h"
+
+namespace ridgeline::agent {
+
+class HostRoot {
+  public:
+    static Result<HostRoot> open(const std::filesystem::path& root);
+
+    const std::filesystem::path& path() const { return path_; }
+    int fd() const { return fd_->get(); }
+    bool recorded() const { return recorded_; }  // has a `statvfs` file
+
+  private:
+    std::filesystem::path path_;
+    std::shared_ptr<UniqueFd> fd_;
+    bool recorded_ = false;
+};
+
+// A file under the root that is read again and again: kept open and read with pread into one reused buffer, all in one
+// call, so that the content is of one moment. (Files of a recorded root are opened anew each time.)
+class HostFile {
+  public:
+    // `relative` without a leading slash: "proc/stat". Nothing is opened yet.
+    HostFile(const HostRoot& root, std::string relative, std::size_t bytes_max = 16U << 20);
+    // Valid until the next call. Errors name the file as "/proc/stat: …".
+    Result<std::string_view> read();
+
+  private:
+    const HostRoot* root_;
+    std::string relative_;
+    std::size_t bytes_max_;
+    UniqueFd fd_;
+    std::string buffer_;
+};
+
+// The names in a directory under the root, sorted, "." and ".." left out.
+Result<std::vector<std::string>> list_directory(const HostRoot& root, const std::string& relative);
+// A small file under the root (sysfs attribute), trimmed.
+Result<std::string> read_attribute(const HostRoot& root, const std::string& relative);
+
+}  // namespace ridgeline::agent

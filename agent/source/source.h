@@ -1,0 +1,49 @@
+// A source: one thing of the host that is sampled, such as cpu or filesystem.
+//
+// read() fetches and parses, emit() hands the values over. They are apart so that a source whose read() can block
+// (a hung mount, a slow disk) is read on a worker thread while the others keep their beat. A failure of one source
+// is an error of that source, never of the round.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string_view>
+
+#include "common/base/clock.h"
+#include "common/base/result.h"
+#include "common/metric/series.h"
+
+namespace ridgeline::agent {
+
+struct SampleInstant {
+    WallTime wall;  // what the samples are stamped with
+    MonoTime mono;  // taken next to the read; rates are computed from it
+};
+
+enum class SlotId : std::uint32_t {};
+
+// Where a source puts its values. On the loop thread only.
+class Recorder {
+  public:
+    virtual ~Recorder() = default;
+    // Makes (or finds again) the series; changes the schema, so once per series and never per sample.
+    virtual SlotId declare(std::string_view metric, Attributes attributes) = 0;
+    // The series' device is gone. The slot may be declared again.
+    virtual void retire(SlotId slot) = 0;
+    // One value of this instant. Does not allocate. NaN and infinities are not recorded and are counted.
+    virtual void record(SlotId slot, double value) = 0;
+};
+
+class Source {
+  public:
+    virtual ~Source() = default;
+    virtual std::string_view name() const = 0;  // as in [source.NAME] and in `status`
+    // True: read() may block and runs on a worker thread, never twice at a time.
+    virtual bool blocking() const { return false; }
+    // Reads the host. On an error emit() is not called for this instant and the error is shown in `status`.
+    virtual Result<void> read(const SampleInstant& at) = 0;
+    // Records what the last read() got. Called once after each successful read().
+    virtual void emit(Recorder& out) = 0;
+};
+
+}  // namespace ridgeline::agent

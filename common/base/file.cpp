@@ -1,0 +1,76 @@
+#include "common/base/file.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+namespace ridgeline {
+
+void UniqueFd::reset() {
+    if (fd_ >= 0) ::close(fd_);
+    fd_ = -1;
+}
+
+Result<std::string> read_file(const std::filesystem::path& path, std::size_t bytes_max) {
+    const UniqueFd fd{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY)};
+    if (!fd) return fail(errno_error(path.string()));
+    std::string content;
+    std::size_t used = 0;
+    content.resize(16 * 1024);
+    for (;;) {
+        const ssize_t n = ::read(fd.get(), content.data() + used, content.size() - used);
+        if (n < 0) {
+            if (errno == EINTR) continue;
+            return fail(errno_error(path.string()));
+        }
+        if (n == 0) break;
+        used += static_cast<std::size_t>(n);
+        if (used > bytes_max) {
+            return fail(Errc::limit, path.string() + ": larger than " + std::to_string(bytes_max) + " bytes");
+        }
+        if (used == content.size()) content.resize(content.size() * 2);
+    }
+    content.resize(used);
+    return content;
+}
+
+namespace {
+
+Result<void> write_all(int fd, std::string_view content, const std::string& name) {
+    while (!content.empty()) {
+        const ssize_t n = ::write(fd, content.data(), content.size());
+        if (n < 0) {
+            if (errno == EINTR) continue;
+            return fail(errno_error(name));
+        }
+        content.remove_prefix(static_cast<std::size_t>(n));
+    }
+    return {};
+}
+
+}  // namespace
+
+Result<void> write_file_atomic(const std::filesystem::path& path, std::string_view content, unsigned mode) {
+    std::string temporary = path.string() + ".XXXXXX";
+    const UniqueFd fd{::mkostemp(temporary.data(), O_CLOEXEC)};
+    if (!fd) return fail(errno_error(temporary));
+    const auto give_up = [&](Error error) {
+        ::unlink(temporary.c_str());
+        return fail(std::move(error));
+    };
+    if (::fchmod(fd.get(), mode) != 0) return give_up(errno_error(temporary));
+    if (auto written = write_all(fd.get(), content, temporary); !written) return give_up(written.error());
+    if (::fsync(fd.get()) != 0) return give_up(errno_error(temporary));
+    if (::rename(temporary.c_str(), path.c_str()) != 0) return give_up(errno_error(path.string()));
+    return fsync_directory(path.has_parent_path() ? path.parent_path() : ".");
+}
+
+Result<void> fsync_directory(const std::filesystem::path& directory) {
+    const UniqueFd fd{::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+    if (!fd || ::fsync(fd.get()) != 0) return fail(errno_error(directory.string()));
+    return {};
+}
+
+}  // namespace ridgeline

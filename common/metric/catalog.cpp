@@ -1,0 +1,135 @@
+#include "common/metric/catalog.h"
+
+#include <algorithm>
+#include <array>
+#include <vector>
+
+#include "common/base/text.h"
+
+namespace ridgeline {
+
+namespace {
+
+constexpr auto kGauge = MetricKind::gauge;
+constexpr auto kCounter = MetricKind::counter;
+
+// name, unit, kind, attributes, amazon-cloudwatch-agent's name, help
+constexpr std::array kCatalog = {
+    // cpu
+    MetricInfo{"system.cpu.time", "s", kCounter, "cpu,mode", "", "CPU time by mode; guest time is part of user and nice, as in the kernel, and not counted again"},
+    MetricInfo{"system.cpu.utilization", "1", kGauge, "cpu,mode,state", "cpu_usage_active", "Share of CPU time by mode; state=used is everything but idle and iowait"},
+    MetricInfo{"system.cpu.logical.count", "{cpu}", kGauge, "", "", "Logical CPUs online"},
+    MetricInfo{"system.cpu.load_average.1m", "{thread}", kGauge, "", "", "Load average over 1 minute"},
+    MetricInfo{"system.cpu.load_average.5m", "{thread}", kGauge, "", "", "Load average over 5 minutes"},
+    MetricInfo{"system.cpu.load_average.15m", "{thread}", kGauge, "", "", "Load average over 15 minutes"},
+    MetricInfo{"system.cpu.context_switches", "{switch}", kCounter, "", "", "Context switches since boot"},
+    // memory
+    MetricInfo{"system.memory.usage", "By", kGauge, "state", "mem_used", "Memory by state; used = total - available"},
+    MetricInfo{"system.memory.utilization", "1", kGauge, "state", "mem_used_percent", "Share of memory by state; used = total - available"},
+    MetricInfo{"system.memory.limit", "By", kGauge, "", "mem_total", "Memory the kernel manages"},
+    MetricInfo{"system.paging.usage", "By", kGauge, "state", "swap_used", "Swap space by state"},
+    MetricInfo{"system.paging.utilization", "1", kGauge, "state", "swap_used_percent", "Share of swap space by state; absent without swap"},
+    MetricInfo{"system.paging.operations", "{operation}", kCounter, "direction", "", "Pages swapped in and out"},
+    MetricInfo{"system.paging.faults", "{fault}", kCounter, "type", "", "Page faults, major and minor"},
+    // pressure
+    MetricInfo{"system.pressure.stall_time", "s", kCounter, "resource,scope", "", "Time in which some or all tasks waited for the resource (PSI)"},
+    MetricInfo{"system.pressure.utilization", "1", kGauge, "resource,scope", "", "Share of time in which some or all tasks waited for the resource"},
+    // filesystem
+    MetricInfo{"system.filesystem.usage", "By", kGauge, "device,mountpoint,type,state", "disk_used", "Bytes by state: used, free, reserved"},
+    MetricInfo{"system.filesystem.utilization", "1", kGauge, "device,mountpoint,type,state", "disk_used_percent", "used / (used + free) as df reports it, reserved blocks left out"},
+    MetricInfo{"system.filesystem.limit", "By", kGauge, "device,mountpoint,type", "disk_total", "Size of the filesystem"},
+    MetricInfo{"system.filesystem.inodes.usage", "{inode}", kGauge, "device,mountpoint,type,state", "disk_inodes_used", "Inodes by state; absent where the filesystem has no fixed number"},
+    MetricInfo{"system.filesystem.inodes.utilization", "1", kGauge, "device,mountpoint,type,state", "", "Share of inodes used"},
+    MetricInfo{"system.filesystem.readonly", "1", kGauge, "device,mountpoint,type", "", "1 when the filesystem itself (not just this mount) is read-only"},
+    MetricInfo{"system.filesystem.unresponsive", "1", kGauge, "device,mountpoint,type", "", "1 while a call on the mount does not come back"},
+    // disk
+    MetricInfo{"system.disk.io", "By", kCounter, "device,direction", "diskio_read_bytes", "Bytes read and written"},
+    MetricInfo{"system.disk.operations", "{operation}", kCounter, "device,direction", "diskio_reads", "Completed reads and writes"},
+    MetricInfo{"system.disk.operation_time", "s", kCounter, "device,direction", "diskio_read_time", "Time spent in completed reads and writes"},
+    MetricInfo{"system.disk.io_time", "s", kCounter, "device", "diskio_io_time", "Time with at least one operation in flight"},
+    MetricInfo{"system.disk.weighted_io_time", "s", kCounter, "device", "", "Time in operations, weighted by how many were in flight"},
+    MetricInfo{"system.disk.merged", "{operation}", kCounter, "device,direction", "", "Operations merged with a neighbour"},
+    MetricInfo{"system.disk.pending_operations", "{operation}", kGauge, "device", "diskio_iops_in_progress", "Operations in flight"},
+    MetricInfo{"system.disk.utilization", "1", kGauge, "device", "", "Share of time with at least one operation in flight"},
+    MetricInfo{"system.disk.latency", "s", kGauge, "device,direction", "", "Mean time of the operations completed in the interval; absent when none was"},
+    // network
+    MetricInfo{"system.network.io", "By", kCounter, "interface,direction", "net_bytes_recv", "Bytes received and transmitted"},
+    MetricInfo{"system.network.packets", "{packet}", kCounter, "interface,direction", "net_packets_recv", "Packets received and transmitted"},
+    MetricInfo{"system.network.errors", "{error}", kCounter, "interface,direction", "net_err_in", "Packets with errors"},
+    MetricInfo{"system.network.dropped", "{packet}", kCounter, "interface,direction", "net_drop_in", "Packets dropped"},
+    MetricInfo{"system.network.throughput", "By/s", kGauge, "interface,direction", "", "Bytes received and transmitted a second"},
+    MetricInfo{"system.network.link.up", "1", kGauge, "interface", "", "1 when the link has carrier"},
+    MetricInfo{"system.network.link.speed", "By/s", kGauge, "interface", "", "Link speed; absent where the driver does not know it"},
+    MetricInfo{"system.network.utilization", "1", kGauge, "interface,direction", "", "Throughput as a share of the link speed"},
+    // tcp
+    MetricInfo{"system.network.connections", "{connection}", kGauge, "protocol,state", "netstat_tcp_established", "Connections by state"},
+    MetricInfo{"system.network.tcp.retransmits", "{segment}", kCounter, "", "", "TCP segments sent again"},
+    MetricInfo{"system.network.tcp.listen_overflows", "{connection}", kCounter, "", "", "Connections dropped because an accept queue was full"},
+    // certificate
+    MetricInfo{"tls.certificate.expiry_time", "s", kGauge, "path,endpoint,subject,issuer,serial,position", "", "When the certificate expires, Unix seconds"},
+    MetricInfo{"tls.certificate.remaining_time", "s", kGauge, "path,endpoint,subject,issuer,serial,position", "", "Time until the certificate expires; negative once it has"},
+    MetricInfo{"tls.certificate.lifetime_used", "1", kGauge, "path,endpoint,subject,issuer,serial,position", "", "Share of the certificate's lifetime that has passed"},
+    MetricInfo{"tls.certificate.valid", "1", kGauge, "path,endpoint,subject,issuer,serial,position", "", "1 while now lies between the certificate's dates"},
+    // host
+    MetricInfo{"system.uptime", "s", kGauge, "", "", "Time since boot"},
+    MetricInfo{"system.boot_time", "s", kGauge, "", "", "When the host booted, Unix seconds"},
+    MetricInfo{"system.process.count", "{process}", kGauge, "state", "processes_total", "Processes by state"},
+    MetricInfo{"system.clock.offset", "s", kGauge, "", "", "Offset of the clock from its reference"},
+    MetricInfo{"system.reboot_required", "1", kGauge, "", "", "1 when an update waits for a reboot"},
+    // the agent about itself
+    MetricInfo{"ridgeline.agent.samples", "{sample}", kCounter, "", "", "Samples taken"},
+    MetricInfo{"ridgeline.agent.samples_dropped", "{sample}", kCounter, "reason", "", "Samples taken that will never reach the collector"},
+    MetricInfo{"ridgeline.agent.values_refused", "{sample}", kCounter, "", "", "NaN and infinite values that sources produced"},
+    MetricInfo{"ridgeline.agent.source.errors", "{error}", kCounter, "source", "", "Rounds in which a source failed"},
+    MetricInfo{"ridgeline.agent.source.duration", "s", kGauge, "source", "", "Time the source's last round took"},
+    MetricInfo{"ridgeline.agent.source.overruns", "{tick}", kCounter, "source", "", "Rounds skipped because the last one was not finished"},
+    MetricInfo{"ridgeline.agent.ticks_missed", "{tick}", kCounter, "", "", "Sampling instants that passed while the agent was held up"},
+    MetricInfo{"ridgeline.agent.spool.size", "By", kGauge, "", "", "Bytes in the spool"},
+    MetricInfo{"ridgeline.agent.spool.batches", "{batch}", kGauge, "", "", "Batches that are not acknowledged yet"},
+    MetricInfo{"ridgeline.agent.spool.torn", "By", kCounter, "", "", "Bytes cut off damaged spool files at start"},
+    MetricInfo{"ridgeline.agent.spool.errors", "{error}", kCounter, "", "", "Writes the disk refused; the batches were held in memory"},
+    MetricInfo{"ridgeline.agent.uplink.connected", "1", kGauge, "", "", "1 while the collector is connected"},
+    MetricInfo{"ridgeline.agent.uplink.reconnects", "{connection}", kCounter, "", "", "Connections to the collector that were begun"},
+    MetricInfo{"ridgeline.agent.memory.rss", "By", kGauge, "", "", "The agent's resident memory"},
+    MetricInfo{"ridgeline.agent.cpu.time", "s", kCounter, "", "", "CPU time the agent used"},
+};
+
+}  // namespace
+
+std::span<const MetricInfo> metric_catalog() {
+    return kCatalog;
+}
+
+const MetricInfo* find_metric(std::string_view name) {
+    static const auto by_name = [] {
+        std::vector<const MetricInfo*> sorted;
+        for (const MetricInfo& metric : kCatalog) sorted.push_back(&metric);
+        std::sort(sorted.begin(), sorted.end(), [](auto* a, auto* b) { return a->name < b->name; });
+        return sorted;
+    }();
+    const auto it = std::lower_bound(by_name.begin(), by_name.end(), name,
+                                     [](const MetricInfo* metric, std::string_view n) { return metric->name < n; });
+    return it != by_name.end() && (*it)->name == name ? *it : nullptr;
+}
+
+std::optional<std::string> nearest_metric(std::string_view name) {
+    std::vector<std::string> names;
+    for (const MetricInfo& metric : kCatalog) names.emplace_back(metric.name);
+    return nearest(name, names);
+}
+
+std::string prometheus_name(const MetricInfo& metric) {
+    std::string name(metric.name);
+    std::replace(name.begin(), name.end(), '.', '_');
+    const auto ensure_suffix = [&](std::string_view suffix) {
+        if (!name.ends_with(suffix)) name += suffix;
+    };
+    if (metric.unit == "By") ensure_suffix("_bytes");
+    if (metric.unit == "By/s") ensure_suffix("_bytes_per_second");
+    if (metric.unit == "s") ensure_suffix("_seconds");
+    if (metric.unit == "1" && metric.kind == MetricKind::gauge) ensure_suffix("_ratio");
+    if (metric.kind == MetricKind::counter) ensure_suffix("_total");
+    return name;
+}
+
+}  // namespace ridgeline

@@ -1,0 +1,38 @@
+// The one table of metrics: name, unit, kind, help, and the names other systems know them by.
+//
+// Names follow the OpenTelemetry system semantic conventions. A source may only emit what is listed here; a rule
+// may only name what is listed here (or, later, what statsd and scrape sources declare).
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace ridgeline {
+
+enum class MetricKind : std::uint8_t {
+    gauge,    // may go up and down
+    counter,  // only grows, but for a reset
+};
+
+struct MetricInfo {
+    std::string_view name;
+    std::string_view unit;  // UCUM: "1" ratio 0..1, "By", "s", "By/s", "{packet}" …
+    MetricKind kind;
+    std::string_view attributes;    // comma-separated attribute keys the metric may carry
+    std::string_view cwagent_name;  // amazon-cloudwatch-agent's name, empty where it has none
+    std::string_view help;
+};
+
+std::span<const MetricInfo> metric_catalog();
+const MetricInfo* find_metric(std::string_view name);
+// The catalog's name nearest to a misspelt one.
+std::optional<std::string> nearest_metric(std::string_view name);
+
+// Mechanical, by the OpenTelemetry–Prometheus compatibility rules: dots become underscores, the unit becomes a
+// suffix (By -> _bytes, s -> _seconds, ratio gauges -> _ratio), counters end in _total.
+std::string prometheus_name(const MetricInfo& metric);
+
+}  // namespace ridgeline

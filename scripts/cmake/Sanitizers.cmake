@@ -1,0 +1,12 @@
+if(RIDGELINE_SANITIZE)
+  add_compile_options(-fsanitize=${RIDGELINE_SANITIZE} -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=${RIDGELINE_SANITIZE})
+  if(RIDGELINE_SANITIZE MATCHES "undefined")
+    add_compile_options(-fno-sanitize-recover=undefined)
+  endif()
+endif()
+if(RIDGELINE_FUZZ)
+  # The libraries are instrumented for coverage; only the fuzz targets link libFuzzer's main.
+  add_compile_options(-fsanitize=fuzzer-no-link)
+  add_link_options(-fsanitize=fuzzer-no-link)
+endif()
