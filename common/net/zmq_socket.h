@@ -1,0 +1,116 @@
+// Owners for libzmq's context, sockets and messages, and the bridge into a libuv loop. The only place that includes
+// <zmq.h>, with the sources beside it. Nothing here throws. A socket belongs to one thread.
+#pragma once
+
+#include <zmq.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/base/result.h"
+#include "common/net/uv.h"
+
+namespace ridgeline::net {
+
+class ZmqContext {
+  public:
+    explicit ZmqContext(int io_threads = 1, int sockets_max = 1024);
+    ~ZmqContext();  // every socket must be closed by then
+    ZmqContext(const ZmqContext&) = delete;
+    ZmqContext& operator=(const ZmqContext&) = delete;
+    void* raw() { return context_; }
+
+  private:
+    void* context_;
+};
+
+// One received frame. Move-only.
+class ZmqFrame {
+  public:
+    ZmqFrame();
+    ~ZmqFrame();
+    ZmqFrame(ZmqFrame&& other) noexcept;
+    ZmqFrame& operator=(ZmqFrame&& other) noexcept;
+
+    std::string_view bytes() const;
+    bool more() const;
+    // A property of the connection it came over, e.g. "User-Id" (set by ZAP); empty when there is none.
+    std::string_view property(const char* name) const;
+    zmq_msg_t* raw() { return &message_; }
+
+  private:
+    mutable zmq_msg_t message_{};
+};
+
+class ZmqSocket {
+  public:
+    // LINGER is 0 from the start: what matters is kept by the sender until it is acknowledged.
+    static Result<ZmqSocket> open(ZmqContext& context, int type);
+
+    Result<void> set(int option, int value);
+    Result<void> set(int option, std::string_view bytes);
+    Result<void> bind(const std::string& endpoint);
+    Result<void> connect(const std::string& endpoint);
+    // The address a wildcard port was bound to: "tcp://127.0.0.1:40123".
+    Result<std::string> last_endpoint() const;
+
+    // One message of one or more frames, never blocking. False: no room now (EAGAIN) or, on a ROUTER with
+    // ROUTER_MANDATORY, no such peer any more; nothing was sent.
+    Result<bool> send(std::string_view frame);
+    Result<bool> send(const std::vector<std::string_view>& frames);
+    // One whole message, or an empty vector when none waits. More than `frames_max` frames: the rest is read and
+    // dropped, and the result has frames_max + 1 entries so that the caller sees it.
+    Result<std::vector<ZmqFrame>> receive(std::size_t frames_max);
+
+    bool readable() const;  // ZMQ_EVENTS has POLLIN
+    int fd() const;
+    void* raw() const { return socket_.get(); }
+
+  private:
+    struct Closer {
+        void operator()(void* socket) const;
+    };
+    explicit ZmqSocket(void* socket) : socket_(socket) {}
+    std::unique_ptr<void, Closer> socket_;
+};
+
+// Calls back while a socket is readable. ZMQ_FD is edge-triggered and may have fired before anybody looked, so
+// readiness is asked for (ZMQ_EVENTS) once in every turn of the loop rather than taken from the descriptor, which
+// only wakes the loop. The callback should take a bounded number of messages; it is called again on the next turn.
+class ZmqWatcher {
+  public:
+    ZmqWatcher(Loop& loop, const ZmqSocket& socket, std::function<void()> on_readable);
+
+  private:
+    void check();
+
+    const ZmqSocket* socket_;
+    std::function<void()> on_readable_;
+    Poll poll_;
+    HandlePtr<uv_prepare_t> prepare_;
+    HandlePtr<uv_idle_t> idle_;
+};
+
+// What happens to a socket's connections (zmq_socket_monitor).
+struct ZmqEvent {
+    int id = 0;  // ZMQ_EVENT_…
+    std::int32_t value = 0;
+    std::string endpoint;
+};
+class ZmqMonitor {
+  public:
+    // `events` is a mask of ZMQ_EVENT_…
+    static Result<ZmqMonitor> open(ZmqContext& context, const ZmqSocket& observed, int events);
+    const ZmqSocket& socket() const { return *pair_; }
+    Result<std::optional<ZmqEvent>> next();
+
+  private:
+    std::unique_ptr<ZmqSocket> pair_;  // on the heap: a watcher refers to it
+};
+
+}  // namespace ridgeline::net
