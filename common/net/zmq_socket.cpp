@@ -97,10 +97,10 @@ Result<std::string> ZmqSocket::last_endpoint() const {
 }
 
 Result<bool> ZmqSocket::send(std::string_view frame) {
-    return send(std::vector{frame});
+    return send_multipart({frame});
 }
 
-Result<bool> ZmqSocket::send(const std::vector<std::string_view>& frames) {
+Result<bool> ZmqSocket::send_multipart(const std::vector<std::string_view>& frames) {
     for (std::size_t i = 0; i < frames.size(); ++i) {
         const int flags = ZMQ_DONTWAIT | (i + 1 < frames.size() ? ZMQ_SNDMORE : 0);
         if (zmq_send(socket_.get(), frames[i].data(), frames[i].size(), flags) >= 0) continue;

@@ -64,7 +64,7 @@ class ZmqSocket {
     // One message of one or more frames, never blocking. False: no room now (EAGAIN) or, on a
     // ROUTER with ROUTER_MANDATORY, no such peer any more; nothing was sent.
     Result<bool> send(std::string_view frame);
-    Result<bool> send(const std::vector<std::string_view>& frames);
+    Result<bool> send_multipart(const std::vector<std::string_view>& frames);
     // One whole message, or an empty vector when none waits. More than `frames_max` frames: the
     // rest is read and dropped, and the result has frames_max + 1 entries so that the caller sees
     // it.
