@@ -23,6 +23,7 @@
 #include "collector/log/log_reader.h"
 #include "collector/sink/cloudwatch_config.h"
 #include "collector/sink/error.h"
+#include "collector/sink/pace.h"
 #include "collector/sink/request.h"
 #include "collector/sink/selection.h"
 #include "common/base/clock.h"
@@ -32,22 +33,25 @@ namespace ridgeline::collector {
 
 // Opens the log at a position, or at its oldest record when that position is gone.
 using LogOpener = std::function<Result<std::unique_ptr<LogReader>>(LogPosition)>;
-// Uniform in [0, 1).
-using Rng = std::function<double()>;
 
 struct CloudWatchLimits {
     RequestLimits request;
     std::size_t requests_in_flight_max = 4;
     std::size_t samples_per_flush_max = 4'000'000;
-    std::size_t datums_per_flush_max = 200'000;
+    std::size_t datums_per_flush_max = 50'000;
     std::size_t samples_per_poll_max = 200'000;  // how long one poll() may take
     // How long after a period's end it is flushed: an agent's batch interval and the way here.
     std::chrono::milliseconds flush_lag{15'000};
+    // How far ahead of ours a host's clock may be for its samples to be kept back like any other's.
+    std::chrono::milliseconds clock_tolerance{5'000};
     std::chrono::milliseconds request_timeout{20'000};
     std::chrono::milliseconds backoff_first{500};     // transient
     std::chrono::milliseconds throttle_first{1'000};  // throttled
     std::chrono::milliseconds backoff_max{20'000};
     std::chrono::milliseconds denied_pause{60'000};
+    // Requests refused for good that are searched for the datum at fault, in one flush; beyond,
+    // they are given up whole.
+    std::size_t searches_per_flush_max = 200;
     // MetricDatum$Timestamp in the API Reference.
     std::chrono::milliseconds oldest{std::chrono::hours{24 * 14}};
     std::chrono::milliseconds newest{std::chrono::hours{2}};

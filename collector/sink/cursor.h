@@ -38,11 +38,20 @@ class DatumRanges {
     std::vector<DatumRange> ranges_;
 };
 
+// Samples that a flush leaves to the next one, because their period is not over: those in
+// [begin, end). What is further ahead comes of a wrong clock and is not waited for.
+struct KeptBack {
+    WallTime begin;
+    WallTime end;
+    bool contains(WallTime t) const { return begin <= t && t < end; }
+    bool operator==(const KeptBack&) const = default;
+};
+
 struct Flush {
-    LogPosition end = 0;       // reads records before this position
-    WallTime cutoff;           // takes samples before this time, and those far ahead of it
+    LogPosition end = 0;  // takes records before this position
+    KeptBack kept_back;
     WallTime started;          // decides what is too old or too new
-    std::uint64_t config = 0;  // fingerprint of the settings that shape datums
+    std::uint32_t config = 0;  // fingerprint of the settings that shape datums
     std::uint64_t datums = 0;  // how many came out
     DatumRanges done;          // sent, or refused for good
     bool operator==(const Flush&) const = default;
@@ -51,10 +60,9 @@ struct Flush {
 struct Cursor {
     // Where the next flush reads from: the first record holding a sample that was kept back for it.
     LogPosition read_from = 0;
-    // Records before this one were read by the flush before; only what it kept back is left in
-    // them: samples in [cutoff, cutoff + period).
+    // Of records before this position, only what was kept back is left.
     LogPosition taken_until = 0;
-    WallTime cutoff;
+    KeptBack kept_back;
     std::optional<Flush> flush;  // begun and not finished
     bool operator==(const Cursor&) const = default;
 };

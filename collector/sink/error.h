@@ -5,6 +5,8 @@
 // Reference Guide, and "Common Errors" in the CloudWatch API Reference.
 #pragma once
 
+#include <cstddef>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -34,6 +36,9 @@ struct Answer {
 
 // Reads the code from x-amzn-query-error, the JSON's __type, or the query protocol's XML.
 Answer classify_answer(const HttpResponse& response);
+
+// N of "MetricData.member.N" in AWS's message, counted from 1: the datum at fault, if it says so.
+std::optional<std::size_t> refused_member(const Answer& answer);
 
 AnswerClass class_of_code(std::string_view code, int status);
 

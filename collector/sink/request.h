@@ -9,6 +9,7 @@
 #include <string_view>
 #include <utility>
 
+#include "collector/aws/http_client.h"
 #include "collector/sink/datum.h"
 #include "common/base/result.h"
 
@@ -28,6 +29,10 @@ struct RequestBody {
 // As many datums from the front as fit one request. `datums` must not be empty.
 RequestBody build_request(std::string_view name_space, std::span<const Datum> datums,
                           std::chrono::milliseconds period, const RequestLimits& limits = {});
+
+// The HTTP request around a body, compressed where that pays; not signed.
+HttpRequest put_metric_data(std::string_view endpoint, const std::string& json,
+                            const RequestLimits& limits = {});
 
 // RFC 1952, zlib's default level; the same input gives the same bytes.
 Result<std::string> gzip(std::string_view data);
