@@ -1,5 +1,5 @@
-// The list of sources: what each is configured by, and how they are made. Adding a source is a file, a line in
-// make_sources and a row in the metric catalog.
+// The list of sources: what each is configured by, and how they are made. Adding a source is a
+// file, a line in make_sources and a row in the metric catalog.
 #pragma once
 
 #include <chrono>
@@ -40,8 +40,9 @@ struct SourcesConfig {
     SourceSettings agent;
 };
 
-// Reads the [source.NAME] tables of an agent's configuration; what is wrong goes into the document's errors. Sources
-// of fast-moving figures follow `default_interval`, the others have intervals of their own.
+// Reads the [source.NAME] tables of an agent's configuration; what is wrong goes into the
+// document's errors. Sources of fast-moving figures follow `default_interval`, the others have
+// intervals of their own.
 SourcesConfig read_sources_config(ConfigTable& root, std::chrono::milliseconds default_interval);
 
 struct ScheduledSource {

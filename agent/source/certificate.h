@@ -1,7 +1,8 @@
 // Certificates in files: PEM (bundles too) and DER, by path, directory or glob.
 //
-// Dates, names and serial are read by a bounds-checked walk over the DER (RFC 5280), because a TLS library refuses whole
-// certificates over keys and extensions that a monitor need not understand. Runs on a worker thread.
+// Dates, names and serial are read by a bounds-checked walk over the DER (RFC 5280), because a TLS
+// library refuses whole certificates over keys and extensions that a monitor need not understand.
+// Runs on a worker thread.
 #pragma once
 
 #include <cstdint>
@@ -21,7 +22,7 @@ struct Certificate {
     std::int64_t not_after_s = 0;
     std::string subject;  // the common name, else the whole name "O=…, C=…"; printable
     std::string issuer;
-    std::string serial;   // hexadecimal, at most 64 bytes of it
+    std::string serial;  // hexadecimal, at most 64 bytes of it
 };
 
 // One certificate in DER; bytes after it are ignored. Errc::corrupt says what is wrong.
@@ -33,7 +34,8 @@ struct CertificateFile {
 };
 inline constexpr std::size_t kCertificatesPerFileMax = 2000;
 inline constexpr std::size_t kCertificateFileBytesMax = 4U << 20;
-// PEM blocks or a single DER certificate. Errc::not_found when there is no certificate in it at all.
+// PEM blocks or a single DER certificate. Errc::not_found when there is no certificate in it at
+// all.
 Result<CertificateFile> parse_certificate_file(std::string_view content);
 
 struct CertificateOptions {

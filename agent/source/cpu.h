@@ -12,7 +12,8 @@
 
 namespace ridgeline::agent {
 
-// In the order of /proc/stat's columns. Guest time is not listed: the kernel counts it in user and nice already.
+// In the order of /proc/stat's columns. Guest time is not listed: the kernel counts it in user and
+// nice already.
 inline constexpr std::array<std::string_view, 8> kCpuModes = {"user",   "nice", "system",  "idle",
                                                               "iowait", "irq",  "softirq", "steal"};
 inline constexpr std::size_t kCpuIdle = 3;
@@ -39,10 +40,11 @@ struct LoadAverage {
 };
 std::optional<LoadAverage> parse_load_average(std::string_view text);
 
-// Shares of the time between two readings, by mode; nullopt when no time passed or the counters make no sense (a
-// reset, a CPU that came back). A mode that went backwards counts as not having moved: iowait and idle do that on
-// healthy kernels.
-std::optional<std::array<double, kCpuModes.size()>> cpu_shares(const CpuTicks& before, const CpuTicks& now);
+// Shares of the time between two readings, by mode; nullopt when no time passed or the counters
+// make no sense (a reset, a CPU that came back). A mode that went backwards counts as not having
+// moved: iowait and idle do that on healthy kernels.
+std::optional<std::array<double, kCpuModes.size()>> cpu_shares(const CpuTicks& before,
+                                                               const CpuTicks& now);
 
 struct CpuOptions {
     bool per_cpu = false;  // system.cpu.utilization{state=used} and system.cpu.time of each CPU too

@@ -29,8 +29,8 @@ struct DiskCounters {
 // Lines of other forms (partitions of old kernels, torn ends) are left out.
 void parse_diskstats(std::string_view text, std::vector<DiskCounters>& out);
 
-// now − before; for a counter that went backwards: the wrap of a 32-bit one if that is possible at all (the kernel
-// keeps the times in 32 bits), else nullopt: a reset.
+// now − before; for a counter that went backwards: the wrap of a 32-bit one if that is possible at
+// all (the kernel keeps the times in 32 bits), else nullopt: a reset.
 std::optional<std::uint64_t> counter_delta(std::uint64_t before, std::uint64_t now);
 
 struct DiskOptions {
@@ -53,7 +53,7 @@ class DiskSource final : public Source {
         std::string shown_name;  // device-mapper's own name where there is one
         std::uint64_t major = 0, minor = 0;
         bool has_previous = false;
-        DiskCounters previous;   // its name is not used
+        DiskCounters previous;  // its name is not used
         DiskCounters now;
         std::array<std::uint64_t, 2> operation_time_ms{};  // widened from the kernel's 32 bits
         std::uint64_t io_time_ms = 0;

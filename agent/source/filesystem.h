@@ -1,10 +1,9 @@
 // Filesystems: /proc/self/mountinfo (proc(5)) and statvfs(3) of each.
 //
-// One series set per filesystem, not per mount: bind mounts and further mounts of the same device are folded into the
-// one with the shortest path. statvfs can hang for ever on a dead network mount, so the source runs on a worker thread.
+// One series set per filesystem, not per mount: bind mounts and further mounts of the same device
+// are folded into the one with the shortest path. statvfs can hang for ever on a dead network
+// mount, so the source runs on a worker thread.
 #pragma once
-
-#include <sys/types.h>
 
 #include <cstdint>
 #include <functional>
@@ -16,6 +15,8 @@
 #include <string_view>
 #include <vector>
 
+#include <sys/types.h>
+
 #include "agent/source/host_root.h"
 #include "agent/source/source.h"
 
@@ -26,8 +27,9 @@ struct Mount {
     std::string root;           // within the filesystem; other than "/" for a bind mount
     std::string mountpoint;
     std::string type;
-    std::string source;         // "/dev/sda1"
-    bool superblock_readonly = false;  // the filesystem's own state, whatever this mount's options are
+    std::string source;  // "/dev/sda1"
+    bool superblock_readonly =
+        false;  // the filesystem's own state, whatever this mount's options are
 };
 // Malformed lines are left out. Octal escapes (\040) are decoded.
 std::vector<Mount> parse_mountinfo(std::string_view text);
@@ -43,8 +45,8 @@ struct FilesystemOptions {
     static std::vector<std::string> default_exclude_types();
     static std::vector<std::string> default_exclude_mountpoints();
 };
-// Which mounts to report: filtered, one per filesystem, in order of mountpoint. Of stacked mounts on one path only the
-// last is visible and kept.
+// Which mounts to report: filtered, one per filesystem, in order of mountpoint. Of stacked mounts
+// on one path only the last is visible and kept.
 std::vector<Mount> select_mounts(std::vector<Mount> mounts, const FilesystemOptions& options);
 
 struct FilesystemUsage {

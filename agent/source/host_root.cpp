@@ -1,11 +1,11 @@
 #include "agent/source/host_root.h"
 
+#include <algorithm>
+#include <cerrno>
+
 #include <dirent.h>
 #include <fcntl.h>
 #include <unistd.h>
-
-#include <algorithm>
-#include <cerrno>
 
 #include "common/base/text.h"
 
@@ -38,7 +38,8 @@ Result<std::string_view> HostFile::read() {
     }
     if (buffer_.size() < kFirstBufferBytes) buffer_.resize(kFirstBufferBytes);
     for (;;) {
-        // One call, so that the content is of one moment; a buffer that was filled to the brim may have cut it.
+        // One call, so that the content is of one moment; a buffer that was filled to the brim may
+        // have cut it.
         const ssize_t n = ::pread(fd_.get(), buffer_.data(), buffer_.size(), 0);
         if (n < 0) {
             if (errno == EINTR) continue;
@@ -50,7 +51,8 @@ Result<std::string_view> HostFile::read() {
             return std::string_view(buffer_.data(), static_cast<std::size_t>(n));
         }
         if (buffer_.size() >= bytes_max_) {
-            return fail(Errc::limit, "/" + relative_ + ": larger than " + std::to_string(bytes_max_) + " bytes");
+            return fail(Errc::limit,
+                        "/" + relative_ + ": larger than " + std::to_string(bytes_max_) + " bytes");
         }
         buffer_.resize(buffer_.size() * 2);
     }

@@ -1,8 +1,8 @@
 #include "agent/source/memory.h"
 
-#include <unistd.h>
-
 #include <algorithm>
+
+#include <unistd.h>
 
 #include "agent/source/rounding.h"
 #include "common/base/text.h"
@@ -39,7 +39,8 @@ MemoryInfo parse_meminfo(std::string_view text) {
         line.remove_prefix(colon + 1);
         const auto value = to_u64(next_field(line));
         // Lines without a unit are counts, not sizes.
-        if (value && next_field(line) == "kB" && *value < (std::uint64_t{1} << 53)) *target = *value * 1024;
+        if (value && next_field(line) == "kB" && *value < (std::uint64_t{1} << 53))
+            *target = *value * 1024;
     }
     return info;
 }
@@ -47,7 +48,8 @@ MemoryInfo parse_meminfo(std::string_view text) {
 std::optional<std::uint64_t> MemoryInfo::available_or_estimate() const {
     if (available) return available;
     if (!free) return {};
-    return minus(*free + buffers.value_or(0) + cached.value_or(0) + slab_reclaimable.value_or(0), shared.value_or(0));
+    return minus(*free + buffers.value_or(0) + cached.value_or(0) + slab_reclaimable.value_or(0),
+                 shared.value_or(0));
 }
 
 VmStat parse_vmstat(std::string_view text) {
@@ -63,7 +65,8 @@ VmStat parse_vmstat(std::string_view text) {
     return stat;
 }
 
-MemorySource::MemorySource(const HostRoot& root) : meminfo_file_(root, "proc/meminfo"), vmstat_file_(root, "proc/vmstat") {}
+MemorySource::MemorySource(const HostRoot& root)
+    : meminfo_file_(root, "proc/meminfo"), vmstat_file_(root, "proc/vmstat") {}
 
 Result<void> MemorySource::read(const SampleInstant&) {
     RL_ASSIGN_OR_RETURN(const std::string_view meminfo, meminfo_file_.read());
@@ -96,12 +99,14 @@ void MemorySource::declare(Recorder& out) {
 void MemorySource::emit(Recorder& out) {
     if (!declared_) declare(out);
     const std::uint64_t total = *info_.total;
-    const std::array<std::optional<std::uint64_t>, 5> states = {minus(total, *info_.available_or_estimate()), info_.free,
-                                                                info_.cached, info_.buffers, info_.slab_reclaimable};
+    const std::array<std::optional<std::uint64_t>, 5> states = {
+        minus(total, *info_.available_or_estimate()), info_.free, info_.cached, info_.buffers,
+        info_.slab_reclaimable};
     for (std::size_t i = 0; i < states.size(); ++i) {
         if (!states[i]) continue;
         out.record(usage_[i], static_cast<double>(*states[i]));
-        out.record(utilization_[i], round_ratio(static_cast<double>(std::min(*states[i], total)) / static_cast<double>(total)));
+        out.record(utilization_[i], round_ratio(static_cast<double>(std::min(*states[i], total)) /
+                                                static_cast<double>(total)));
     }
     out.record(limit_, static_cast<double>(total));
     if (info_.swap_total && info_.swap_free) {
@@ -110,7 +115,8 @@ void MemorySource::emit(Recorder& out) {
         out.record(paging_usage_[1], static_cast<double>(*info_.swap_free));
         // Without swap there is no share of it: absent, not 0.
         if (*info_.swap_total > 0) {
-            out.record(paging_utilization_, round_ratio(static_cast<double>(used) / static_cast<double>(*info_.swap_total)));
+            out.record(paging_utilization_, round_ratio(static_cast<double>(used) /
+                                                        static_cast<double>(*info_.swap_total)));
         }
     }
     if (vmstat_.swap_in) out.record(paging_operations_[0], static_cast<double>(*vmstat_.swap_in));

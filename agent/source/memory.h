@@ -23,7 +23,8 @@ struct MemoryInfo {
     std::optional<std::uint64_t> swap_total;
     std::optional<std::uint64_t> swap_free;
 
-    // MemAvailable, or on kernels before 3.14 what it stands for: free + buffers + cached + reclaimable − shared.
+    // MemAvailable, or on kernels before 3.14 what it stands for: free + buffers + cached +
+    // reclaimable − shared.
     std::optional<std::uint64_t> available_or_estimate() const;
 };
 MemoryInfo parse_meminfo(std::string_view text);
@@ -32,7 +33,7 @@ MemoryInfo parse_meminfo(std::string_view text);
 struct VmStat {
     std::optional<std::uint64_t> swap_in;
     std::optional<std::uint64_t> swap_out;
-    std::optional<std::uint64_t> faults;        // minor and major
+    std::optional<std::uint64_t> faults;  // minor and major
     std::optional<std::uint64_t> major_faults;
 };
 VmStat parse_vmstat(std::string_view text);

@@ -22,12 +22,13 @@ struct InterfaceCounters {
     std::array<std::uint64_t, 2> errors{};
     std::array<std::uint64_t, 2> dropped{};
 };
-// The name ends at the last colon (aliases have one in their name). False when the header is not the known one.
+// The name ends at the last colon (aliases have one in their name). False when the header is not
+// the known one.
 bool parse_net_dev(std::string_view text, std::vector<InterfaceCounters>& out);
 
 struct NetworkOptions {
-    // Interfaces with hardware behind them, and bonds, teams, VLANs, tunnels; containers' veth pairs and their like
-    // come and go by the hundred and are left out.
+    // Interfaces with hardware behind them, and bonds, teams, VLANs, tunnels; containers' veth
+    // pairs and their like come and go by the hundred and are left out.
     bool virtual_interfaces = false;
     std::vector<std::string> include;  // globs; an interface listed here is in whatever it is
     std::vector<std::string> exclude = {"lo"};

@@ -1,5 +1,6 @@
-// Writes JSON (RFC 8259), for the agent, which carries no JSON library. Builds a string; the caller keeps begin and end
-// in balance. Text that is not UTF-8 is made printable; numbers that are not finite become null.
+// Writes JSON (RFC 8259), for the agent, which carries no JSON library. Builds a string; the caller
+// keeps begin and end in balance. Text that is not UTF-8 is made printable; numbers that are not
+// finite become null.
 #pragma once
 
 #include <cstdint>
