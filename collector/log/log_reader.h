@@ -1,7 +1,7 @@
 // A reader of the durable log with its own position: rules, series and sinks each have one.
 //
 // Reads only what is durable (fsynced). Damaged or undecodable records are skipped and counted,
-// never silent. Not thread-safe; may live on another thread than the writer's.
+// never silent. Loop thread, like the log itself.
 #pragma once
 
 #include <cstdint>
