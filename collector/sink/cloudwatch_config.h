@@ -1,0 +1,33 @@
+// [cloudwatch] of collector.toml.
+#pragma once
+
+#include <chrono>
+#include <string>
+#include <vector>
+
+#include "common/config/toml_reader.h"
+
+namespace ridgeline::collector {
+
+enum class CloudWatchNaming {
+    otel,     // the catalog's names, ratios 0..1
+    cwagent,  // amazon-cloudwatch-agent's names, ratios as Percent; only metrics that have one
+};
+
+struct CloudWatchConfig {
+    bool enabled = false;
+    std::string region = "auto";
+    std::string space = "Ridgeline";  // key `namespace`
+    std::chrono::milliseconds period{60'000};
+    CloudWatchNaming naming = CloudWatchNaming::otel;
+    std::vector<std::string> dimensions = {"host"};  // "host" or "tag.<key>"; attributes always
+    std::vector<std::string> include = {"system.*.utilization", "tls.*"};  // globs on metric names
+    std::vector<std::string> exclude;
+    std::string endpoint_url;  // empty: the region's endpoint
+    bool operator==(const CloudWatchConfig&) const = default;
+};
+
+// Mistakes are recorded in the table's document.
+CloudWatchConfig read_cloudwatch_config(ConfigTable& table);
+
+}  // namespace ridgeline::collector

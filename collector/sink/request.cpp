@@ -1,0 +1,142 @@
+#include "collector/sink/request.h"
+
+#include <algorithm>
+#include <cstdint>
+
+#include <zlib.h>
+
+#include "common/base/text.h"
+
+namespace ridgeline::collector {
+
+namespace {
+
+// Names and values are printable ASCII by now, so only two characters need care.
+void append_string(std::string& out, std::string_view text) {
+    out += '"';
+    for (const char c : text) {
+        if (c == '"' || c == '\\') out += '\\';
+        out += c;
+    }
+    out += '"';
+}
+
+void append_statistics(std::string& out, const Statistics& statistics) {
+    if (statistics.count() == 1) {
+        out.append(",\"Value\":").append(shortest(statistics.sum()));
+        return;
+    }
+    if (!statistics.exact()) {
+        out.append(",\"StatisticValues\":{\"SampleCount\":")
+            .append(std::to_string(statistics.count()));
+        out.append(",\"Sum\":").append(shortest(statistics.sum()));
+        out.append(",\"Minimum\":").append(shortest(statistics.minimum()));
+        out.append(",\"Maximum\":").append(shortest(statistics.maximum())).append("}");
+        return;
+    }
+    std::string values;
+    std::string counts;
+    bool all_once = true;
+    for (const auto& [value, count] : statistics.values()) {
+        if (!values.empty()) {
+            values += ',';
+            counts += ',';
+        }
+        values += shortest(value);
+        counts += std::to_string(count);
+        all_once = all_once && count == 1;
+    }
+    out.append(",\"Values\":[").append(values).append("]");
+    if (!all_once) out.append(",\"Counts\":[").append(counts).append("]");
+}
+
+std::string datum_json(const Datum& datum, std::chrono::milliseconds period) {
+    std::string out = "{\"MetricName\":";
+    append_string(out, datum.metric.name);
+    if (!datum.metric.dimensions.empty()) {
+        out += ",\"Dimensions\":[";
+        bool first = true;
+        for (const Dimension& dimension : datum.metric.dimensions) {
+            if (!first) out += ',';
+            first = false;
+            out += "{\"Name\":";
+            append_string(out, dimension.name);
+            out += ",\"Value\":";
+            append_string(out, dimension.value);
+            out += '}';
+        }
+        out += ']';
+    }
+    out.append(",\"Timestamp\":").append(std::to_string(to_unix_ms(datum.timestamp) / 1000));
+    append_statistics(out, datum.statistics);
+    out += ",\"Unit\":";
+    append_string(out, datum.metric.unit);
+    if (period < std::chrono::minutes{1}) out += ",\"StorageResolution\":1";
+    out += '}';
+    return out;
+}
+
+}  // namespace
+
+RequestBody build_request(std::string_view name_space, std::span<const Datum> datums,
+                          std::chrono::milliseconds period, const RequestLimits& limits) {
+    constexpr std::string_view kEnd = "]}";
+    RequestBody body;
+    body.json = "{\"Namespace\":";
+    append_string(body.json, name_space);
+    body.json += ",\"MetricData\":[";
+    for (const Datum& datum : datums) {
+        if (body.datum_count == limits.datums_max) break;
+        const std::string text = datum_json(datum, period);
+        const std::size_t comma = body.datum_count == 0 ? 0 : 1;
+        const std::size_t whole = body.json.size() + comma + text.size() + kEnd.size();
+        if (body.datum_count > 0 && whole > limits.bytes_max) break;
+        if (comma == 1) body.json += ',';
+        body.json += text;
+        ++body.datum_count;
+    }
+    body.json += kEnd;
+    return body;
+}
+
+HttpRequest put_metric_data(std::string_view endpoint, const std::string& json,
+                            const RequestLimits& limits) {
+    HttpRequest request;
+    request.method = "POST";
+    request.url = std::string(endpoint) + "/";
+    request.headers = {{"Content-Type", "application/x-amz-json-1.0"},
+                       {"X-Amz-Target", "GraniteServiceVersion20100801.PutMetricData"}};
+    if (json.size() >= limits.gzip_bytes_min) {
+        if (auto packed = gzip(json)) {
+            request.headers.push_back({"Content-Encoding", "gzip"});
+            request.body = std::move(*packed);
+            return request;
+        }
+    }
+    request.body = json;
+    return request;
+}
+
+Result<std::string> gzip(std::string_view data) {
+    constexpr int kGzipWindow = 15 + 16;  // the largest window, in gzip's frame instead of zlib's
+    constexpr int kDefaultMemory = 8;
+    z_stream stream{};
+    if (deflateInit2(&stream, Z_DEFAULT_COMPRESSION, Z_DEFLATED, kGzipWindow, kDefaultMemory,
+                     Z_DEFAULT_STRATEGY) != Z_OK) {
+        return fail(Errc::limit, "gzip: no memory");
+    }
+    std::string out(deflateBound(&stream, static_cast<uLong>(data.size())), '\0');
+    // zlib's interface takes a mutable pointer and does not write through it.
+    stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(data.data()));
+    stream.avail_in = static_cast<uInt>(data.size());
+    stream.next_out = reinterpret_cast<Bytef*>(out.data());
+    stream.avail_out = static_cast<uInt>(out.size());
+    const int status = deflate(&stream, Z_FINISH);
+    const std::size_t length = stream.total_out;
+    deflateEnd(&stream);
+    if (status != Z_STREAM_END) return fail(Errc::limit, "gzip: did not finish");
+    out.resize(length);
+    return out;
+}
+
+}  // namespace ridgeline::collector
