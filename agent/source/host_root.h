@@ -1,7 +1,9 @@
-// The root of the file system that is sampled: "/", a host's root mounted elsewhere (containers), or a recorded one.
+// The root of the file system that is sampled: "/", a host's root mounted elsewhere (containers),
+// or a recorded one.
 //
-// A recorded root is a tree of files such as tests/fixtures/hosts/*: its /proc files are plain files that may be
-// replaced, and a file `statvfs` at its top stands in for the system call. Everything is opened relative to the root.
+// A recorded root is a tree of files such as tests/fixtures/hosts/*: its /proc files are plain
+// files that may be replaced, and a file `statvfs` at its top stands in for the system call.
+// Everything is opened relative to the root.
 #pragma once
 
 #include <filesystem>
@@ -29,8 +31,9 @@ class HostRoot {
     bool recorded_ = false;
 };
 
-// A file under the root that is read again and again: kept open and read with pread into one reused buffer, all in one
-// call, so that the content is of one moment. (Files of a recorded root are opened anew each time.)
+// A file under the root that is read again and again: kept open and read with pread into one reused
+// buffer, all in one call, so that the content is of one moment. (Files of a recorded root are
+// opened anew each time.)
 class HostFile {
   public:
     // `relative` without a leading slash: "proc/stat". Nothing is opened yet.

@@ -1,8 +1,8 @@
 // A source: one thing of the host that is sampled, such as cpu or filesystem.
 //
-// read() fetches and parses, emit() hands the values over. They are apart so that a source whose read() can block
-// (a hung mount, a slow disk) is read on a worker thread while the others keep their beat. A failure of one source
-// is an error of that source, never of the round.
+// read() fetches and parses, emit() hands the values over. They are apart so that a source whose
+// read() can block (a hung mount, a slow disk) is read on a worker thread while the others keep
+// their beat. A failure of one source is an error of that source, never of the round.
 #pragma once
 
 #include <chrono>
@@ -26,11 +26,13 @@ enum class SlotId : std::uint32_t {};
 class Recorder {
   public:
     virtual ~Recorder() = default;
-    // Makes (or finds again) the series; changes the schema, so once per series and never per sample.
+    // Makes (or finds again) the series; changes the schema, so once per series and never per
+    // sample.
     virtual SlotId declare(std::string_view metric, Attributes attributes) = 0;
     // The series' device is gone. The slot may be declared again.
     virtual void retire(SlotId slot) = 0;
-    // One value of this instant. Does not allocate. NaN and infinities are not recorded and are counted.
+    // One value of this instant. Does not allocate. NaN and infinities are not recorded and are
+    // counted.
     virtual void record(SlotId slot, double value) = 0;
 };
 
@@ -40,7 +42,8 @@ class Source {
     virtual std::string_view name() const = 0;  // as in [source.NAME] and in `status`
     // True: read() may block and runs on a worker thread, never twice at a time.
     virtual bool blocking() const { return false; }
-    // Reads the host. On an error emit() is not called for this instant and the error is shown in `status`.
+    // Reads the host. On an error emit() is not called for this instant and the error is shown in
+    // `status`.
     virtual Result<void> read(const SampleInstant& at) = 0;
     // Records what the last read() got. Called once after each successful read().
     virtual void emit(Recorder& out) = 0;

@@ -1,4 +1,5 @@
-// What a reader of the log sees: one host's batch, decoded, with its schema and its place in the log.
+// What a reader of the log sees: one host's batch, decoded, with its schema and its place in the
+// log.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +13,8 @@
 
 namespace ridgeline::collector {
 
-// Bytes of log written before the record, over the log's whole life; grows for ever, survives restarts.
+// Bytes of log written before the record, over the log's whole life; grows for ever, survives
+// restarts.
 using LogPosition = std::uint64_t;
 
 // What a host said of itself in its Hello.
@@ -25,16 +27,17 @@ struct HostInfo {
 };
 
 struct LogBatch {
-    std::shared_ptr<const HostInfo> host;     // never null
-    std::shared_ptr<const Schema> schema;     // never null; the same object for the same host and hash
+    std::shared_ptr<const HostInfo> host;  // never null
+    std::shared_ptr<const Schema> schema;  // never null; the same object for the same host and hash
     std::uint64_t schema_hash = 0;
     std::uint64_t epoch = 0;
     std::uint64_t sequence = 0;
     bool backlog = false;
-    WallTime received;                        // the collector's clock when it took the batch in
+    WallTime received;  // the collector's clock when it took the batch in
     SampleBlock block;
-    LogPosition position = 0;                 // of this record
-    LogPosition next_position = 0;            // where the next record starts: what a reader saves once done with it
+    LogPosition position = 0;  // of this record
+    LogPosition next_position =
+        0;  // where the next record starts: what a reader saves once done with it
 };
 
 }  // namespace ridgeline::collector

@@ -1,7 +1,7 @@
 // A reader of the durable log with its own position: rules, series and sinks each have one.
 //
-// Reads only what is durable (fsynced). Damaged or undecodable records are skipped and counted, never silent.
-// Not thread-safe; may live on another thread than the writer's.
+// Reads only what is durable (fsynced). Damaged or undecodable records are skipped and counted,
+// never silent. Loop thread, like the log itself.
 #pragma once
 
 #include <cstdint>
@@ -16,8 +16,8 @@ namespace ridgeline::collector {
 struct LogReaderStats {
     std::uint64_t batches = 0;
     std::uint64_t samples = 0;
-    std::uint64_t records_skipped = 0;   // damaged, or of a batch whose schema is missing
-    std::uint64_t bytes_fell_off = 0;    // trimmed from the log before this reader came to them
+    std::uint64_t records_skipped = 0;  // damaged, or of a batch whose schema is missing
+    std::uint64_t bytes_fell_off = 0;   // trimmed from the log before this reader came to them
 };
 
 class LogReader {

@@ -3,7 +3,8 @@
 namespace ridgeline {
 
 WallTime SystemClock::wall_now() const {
-    return std::chrono::time_point_cast<std::chrono::milliseconds>(std::chrono::system_clock::now());
+    return std::chrono::time_point_cast<std::chrono::milliseconds>(
+        std::chrono::system_clock::now());
 }
 
 MonoTime SystemClock::mono_now() const {

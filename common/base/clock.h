@@ -1,8 +1,8 @@
 // Wall and monotonic time as two types that do not mix, and the clock that everything is given.
 //
-// Intervals, rates and deadlines use MonoTime; WallTime stamps samples and is shown to people. Only the
-// composition roots (agent.cpp, collector.cpp, ctl) name SystemClock; everything else takes a Clock&, so that
-// tests decide what time it is.
+// Intervals, rates and deadlines use MonoTime; WallTime stamps samples and is shown to people. Only
+// the composition roots (agent.cpp, collector.cpp, ctl) name SystemClock; everything else takes a
+// Clock&, so that tests decide what time it is.
 #pragma once
 
 #include <chrono>

@@ -11,7 +11,8 @@ constexpr std::array<std::uint32_t, 256> make_table() {
     std::array<std::uint32_t, 256> table{};
     for (std::uint32_t i = 0; i < 256; ++i) {
         std::uint32_t crc = i;
-        for (int bit = 0; bit < 8; ++bit) crc = (crc & 1) != 0 ? (crc >> 1) ^ 0x82F63B78U : crc >> 1;
+        for (int bit = 0; bit < 8; ++bit)
+            crc = (crc & 1) != 0 ? (crc >> 1) ^ 0x82F63B78U : crc >> 1;
         table[i] = crc;
     }
     return table;
@@ -26,7 +27,8 @@ std::uint32_t by_table(std::span<const std::byte> bytes, std::uint32_t crc) {
 }
 
 #if defined(__x86_64__)
-__attribute__((target("sse4.2"))) std::uint32_t by_instruction(std::span<const std::byte> bytes, std::uint32_t seed) {
+__attribute__((target("sse4.2"))) std::uint32_t by_instruction(std::span<const std::byte> bytes,
+                                                               std::uint32_t seed) {
     std::uint64_t crc = seed;
     while (bytes.size() >= 8) {
         std::uint64_t word = 0;
@@ -35,7 +37,8 @@ __attribute__((target("sse4.2"))) std::uint32_t by_instruction(std::span<const s
         bytes = bytes.subspan(8);
     }
     auto crc32 = static_cast<std::uint32_t>(crc);
-    for (const std::byte byte : bytes) crc32 = __builtin_ia32_crc32qi(crc32, static_cast<unsigned char>(byte));
+    for (const std::byte byte : bytes)
+        crc32 = __builtin_ia32_crc32qi(crc32, static_cast<unsigned char>(byte));
     return crc32;
 }
 #endif

@@ -1,10 +1,10 @@
 #include "common/base/file.h"
 
+#include <cerrno>
+
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#include <cerrno>
 
 namespace ridgeline {
 
@@ -28,7 +28,8 @@ Result<std::string> read_file(const std::filesystem::path& path, std::size_t byt
         if (n == 0) break;
         used += static_cast<std::size_t>(n);
         if (used > bytes_max) {
-            return fail(Errc::limit, path.string() + ": larger than " + std::to_string(bytes_max) + " bytes");
+            return fail(Errc::limit,
+                        path.string() + ": larger than " + std::to_string(bytes_max) + " bytes");
         }
         if (used == content.size()) content.resize(content.size() * 2);
     }
@@ -52,7 +53,8 @@ Result<void> write_all(int fd, std::string_view content, const std::string& name
 
 }  // namespace
 
-Result<void> write_file_atomic(const std::filesystem::path& path, std::string_view content, unsigned mode) {
+Result<void> write_file_atomic(const std::filesystem::path& path, std::string_view content,
+                               unsigned mode) {
     std::string temporary = path.string() + ".XXXXXX";
     const UniqueFd fd{::mkostemp(temporary.data(), O_CLOEXEC)};
     if (!fd) return fail(errno_error(temporary));
@@ -61,7 +63,8 @@ Result<void> write_file_atomic(const std::filesystem::path& path, std::string_vi
         return fail(std::move(error));
     };
     if (::fchmod(fd.get(), mode) != 0) return give_up(errno_error(temporary));
-    if (auto written = write_all(fd.get(), content, temporary); !written) return give_up(written.error());
+    if (auto written = write_all(fd.get(), content, temporary); !written)
+        return give_up(written.error());
     if (::fsync(fd.get()) != 0) return give_up(errno_error(temporary));
     if (::rename(temporary.c_str(), path.c_str()) != 0) return give_up(errno_error(path.string()));
     return fsync_directory(path.has_parent_path() ? path.parent_path() : ".");

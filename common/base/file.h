@@ -1,4 +1,5 @@
-// Files: an owned descriptor, whole-file reads with a cap, and writes that are either the old or the new.
+// Files: an owned descriptor, whole-file reads with a cap, and writes that are either the old or
+// the new.
 #pragma once
 
 #include <cstdint>
@@ -39,7 +40,8 @@ class UniqueFd {
 Result<std::string> read_file(const std::filesystem::path& path, std::size_t bytes_max = 16U << 20);
 
 // Writes to a temporary file beside `path`, fsyncs, renames over it and fsyncs the directory.
-Result<void> write_file_atomic(const std::filesystem::path& path, std::string_view content, unsigned mode = 0644);
+Result<void> write_file_atomic(const std::filesystem::path& path, std::string_view content,
+                               unsigned mode = 0644);
 
 Result<void> fsync_directory(const std::filesystem::path& directory);
 

@@ -14,8 +14,7 @@ Error errno_error(std::string_view what, int sys_errno) {
     Errc code = Errc::io;
     if (sys_errno == ENOENT) code = Errc::not_found;
     if (sys_errno == EACCES || sys_errno == EPERM) code = Errc::permission;
-    return {code, sys_errno,
-            std::string(what) + ": " + std::generic_category().message(sys_errno)};
+    return {code, sys_errno, std::string(what) + ": " + std::generic_category().message(sys_errno)};
 }
 
 Error errno_error(std::string_view what) {

@@ -1,8 +1,8 @@
 // Result<T>: the value, or an Error that says what failed and where.
 //
 // Expected failures (bad input, a missing file, a peer that went away) travel as values, because an
-// exception cannot cross a libuv, libzmq, libcurl or mbedTLS frame. Broken invariants end the process.
-// A function handles an error or returns it, never both logs and returns it.
+// exception cannot cross a libuv, libzmq, libcurl or mbedTLS frame. Broken invariants end the
+// process. A function handles an error or returns it, never both logs and returns it.
 #pragma once
 
 #include <string>
@@ -62,9 +62,8 @@ inline tl::unexpected<Error> fail(Error error) {
 #define RL_CONCAT_INNER_(a, b) a##b
 #define RL_CONCAT_(a, b) RL_CONCAT_INNER_(a, b)
 // RL_ASSIGN_OR_RETURN(auto x, expr): binds the value or returns the error.
-#define RL_ASSIGN_OR_RETURN(decl, expr)                        \
-    auto RL_CONCAT_(rl_tmp_, __LINE__) = (expr);               \
-    if (!RL_CONCAT_(rl_tmp_, __LINE__))                        \
-        return ::ridgeline::fail(                              \
-            std::move(RL_CONCAT_(rl_tmp_, __LINE__)).error()); \
+#define RL_ASSIGN_OR_RETURN(decl, expr)                                             \
+    auto RL_CONCAT_(rl_tmp_, __LINE__) = (expr);                                    \
+    if (!RL_CONCAT_(rl_tmp_, __LINE__))                                             \
+        return ::ridgeline::fail(std::move(RL_CONCAT_(rl_tmp_, __LINE__)).error()); \
     decl = std::move(*RL_CONCAT_(rl_tmp_, __LINE__))

@@ -23,7 +23,8 @@ std::optional<Integer> to_integer(std::string_view text) {
 
 std::size_t edit_distance(std::string_view a, std::string_view b) {
     std::vector<std::size_t> row(b.size() + 1);
-    for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
+    for (std::size_t j = 0; j <= b.size(); ++j)
+        row[j] = j;
     for (std::size_t i = 1; i <= a.size(); ++i) {
         std::size_t diagonal = row[0];
         row[0] = i;
@@ -41,32 +42,39 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
 std::size_t utf8_length(std::string_view text) {
     const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
     const unsigned char lead = byte(0);
-    const std::size_t length = lead < 0x80 ? 1 : lead >= 0xC2 && lead < 0xE0 ? 2
-                               : (lead & 0xF0) == 0xE0                    ? 3
-                               : lead >= 0xF0 && lead < 0xF5              ? 4
-                                                                          : 0;
+    const std::size_t length = lead < 0x80                   ? 1
+                               : lead >= 0xC2 && lead < 0xE0 ? 2
+                               : (lead & 0xF0) == 0xE0       ? 3
+                               : lead >= 0xF0 && lead < 0xF5 ? 4
+                                                             : 0;
     if (length == 0 || length > text.size()) return 0;
     for (std::size_t i = 1; i < length; ++i) {
         if ((byte(i) & 0xC0) != 0x80) return 0;
     }
-    if (length == 3 && ((lead == 0xE0 && byte(1) < 0xA0) || (lead == 0xED && byte(1) > 0x9F))) return 0;
-    if (length == 4 && ((lead == 0xF0 && byte(1) < 0x90) || (lead == 0xF4 && byte(1) > 0x8F))) return 0;
+    if (length == 3 && ((lead == 0xE0 && byte(1) < 0xA0) || (lead == 0xED && byte(1) > 0x9F)))
+        return 0;
+    if (length == 4 && ((lead == 0xF0 && byte(1) < 0x90) || (lead == 0xF4 && byte(1) > 0x8F)))
+        return 0;
     return length;
 }
 
 }  // namespace
 
 std::string_view trim(std::string_view text) {
-    while (!text.empty() && is_blank(text.front())) text.remove_prefix(1);
-    while (!text.empty() && is_blank(text.back())) text.remove_suffix(1);
+    while (!text.empty() && is_blank(text.front()))
+        text.remove_prefix(1);
+    while (!text.empty() && is_blank(text.back()))
+        text.remove_suffix(1);
     return text;
 }
 
 std::string_view next_field(std::string_view& rest) {
     std::size_t begin = 0;
-    while (begin < rest.size() && is_blank(rest[begin])) ++begin;
+    while (begin < rest.size() && is_blank(rest[begin]))
+        ++begin;
     std::size_t end = begin;
-    while (end < rest.size() && !is_blank(rest[end])) ++end;
+    while (end < rest.size() && !is_blank(rest[end]))
+        ++end;
     const std::string_view field = rest.substr(begin, end - begin);
     rest.remove_prefix(end);
     return field;
@@ -130,7 +138,8 @@ bool glob_match(std::string_view pattern, std::string_view text) {
             return false;
         }
     }
-    while (p < pattern.size() && pattern[p] == '*') ++p;
+    while (p < pattern.size() && pattern[p] == '*')
+        ++p;
     return p == pattern.size();
 }
 
@@ -153,8 +162,10 @@ std::string printable(std::string_view text, std::size_t bytes_max) {
     std::string out;
     while (!text.empty()) {
         const std::size_t length = utf8_length(text);
-        const bool control = length == 1 && (static_cast<unsigned char>(text[0]) < 0x20 || text[0] == 0x7F);
-        const std::string_view shown = length == 0 || control ? std::string_view("?") : text.substr(0, length);
+        const bool control =
+            length == 1 && (static_cast<unsigned char>(text[0]) < 0x20 || text[0] == 0x7F);
+        const std::string_view shown =
+            length == 0 || control ? std::string_view("?") : text.substr(0, length);
         if (out.size() + shown.size() > bytes_max) break;
         out += shown;
         text.remove_prefix(length == 0 ? 1 : length);

@@ -33,8 +33,8 @@ bool glob_match(std::string_view pattern, std::string_view text);
 // The candidate with the smallest edit distance, if it is near enough to be what was meant.
 std::optional<std::string> nearest(std::string_view word, std::span<const std::string> candidates);
 
-// Replaces control characters and invalid UTF-8 and cuts at `bytes_max` on a character boundary, so that
-// text from outside can be printed and logged.
+// Replaces control characters and invalid UTF-8 and cuts at `bytes_max` on a character boundary, so
+// that text from outside can be printed and logged.
 std::string printable(std::string_view text, std::size_t bytes_max = 1024);
 
 std::string to_hex(std::span<const unsigned char> bytes);

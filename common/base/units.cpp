@@ -20,17 +20,25 @@ struct Scale {
     std::string_view suffix;
     std::uint64_t factor;
 };
-constexpr std::array kDurations = {
-    Scale{"ms", 1}, Scale{"s", 1000}, Scale{"m", 60'000}, Scale{"h", 3'600'000}, Scale{"d", 86'400'000},
-    Scale{"w", 604'800'000}};
-constexpr std::array kSizes = {
-    Scale{"", 1}, Scale{"B", 1}, Scale{"KiB", 1ULL << 10}, Scale{"MiB", 1ULL << 20}, Scale{"GiB", 1ULL << 30},
-    Scale{"TiB", 1ULL << 40}, Scale{"KB", 1000}, Scale{"kB", 1000}, Scale{"MB", 1'000'000},
-    Scale{"GB", 1'000'000'000}, Scale{"TB", 1'000'000'000'000}};
+constexpr std::array kDurations = {Scale{"ms", 1},         Scale{"s", 1000},
+                                   Scale{"m", 60'000},     Scale{"h", 3'600'000},
+                                   Scale{"d", 86'400'000}, Scale{"w", 604'800'000}};
+constexpr std::array kSizes = {Scale{"", 1},
+                               Scale{"B", 1},
+                               Scale{"KiB", 1ULL << 10},
+                               Scale{"MiB", 1ULL << 20},
+                               Scale{"GiB", 1ULL << 30},
+                               Scale{"TiB", 1ULL << 40},
+                               Scale{"KB", 1000},
+                               Scale{"kB", 1000},
+                               Scale{"MB", 1'000'000},
+                               Scale{"GB", 1'000'000'000},
+                               Scale{"TB", 1'000'000'000'000}};
 
 std::string_view take_while(std::string_view& rest, bool (*wanted)(char)) {
     std::size_t n = 0;
-    while (n < rest.size() && wanted(rest[n])) ++n;
+    while (n < rest.size() && wanted(rest[n]))
+        ++n;
     const std::string_view taken = rest.substr(0, n);
     rest.remove_prefix(n);
     return taken;
@@ -54,8 +62,10 @@ std::string formatted(const char* format, double value) {
 Result<milliseconds> parse_duration(std::string_view text) {
     const std::string_view whole = text;
     const auto bad = [&] {
-        return fail(Errc::invalid_argument,
-                    "\"" + std::string(whole) + "\" is not a duration; write for example \"250ms\", \"10s\", \"5m\" or \"30d\"");
+        return fail(
+            Errc::invalid_argument,
+            "\"" + std::string(whole) +
+                "\" is not a duration; write for example \"250ms\", \"10s\", \"5m\" or \"30d\"");
     };
     if (text.empty()) return bad();
     double total = 0;
@@ -81,7 +91,8 @@ std::string format_duration(milliseconds duration) {
     }
     // Two units are what a reader takes in; "9d23h" rather than "9d23h14m2s".
     int shown = 0;
-    for (const Scale& scale : {kDurations[4], kDurations[3], kDurations[2], kDurations[1], kDurations[0]}) {
+    for (const Scale& scale :
+         {kDurations[4], kDurations[3], kDurations[2], kDurations[1], kDurations[0]}) {
         const auto factor = static_cast<std::int64_t>(scale.factor);
         if (rest < factor || shown == 2) {
             if (shown > 0) break;
@@ -98,11 +109,12 @@ Result<std::uint64_t> parse_size(std::string_view text) {
     const std::string_view whole = text;
     const auto number = to_double(take_while(text, is_number_char));
     text = trim(text);
-    const auto* scale =
-        std::find_if(kSizes.begin(), kSizes.end(), [&](const Scale& s) { return s.suffix == text; });
+    const auto* scale = std::find_if(kSizes.begin(), kSizes.end(),
+                                     [&](const Scale& s) { return s.suffix == text; });
     if (!number || scale == kSizes.end() || *number * static_cast<double>(scale->factor) > 9e18) {
         return fail(Errc::invalid_argument,
-                    "\"" + std::string(whole) + "\" is not a size; write for example \"64KiB\", \"256MiB\" or \"8GiB\"");
+                    "\"" + std::string(whole) +
+                        "\" is not a size; write for example \"64KiB\", \"256MiB\" or \"8GiB\"");
     }
     return static_cast<std::uint64_t>(*number * static_cast<double>(scale->factor));
 }
@@ -123,9 +135,13 @@ Result<double> parse_quantity(std::string_view text, std::string_view unit) {
     if (const auto plain = to_double(text)) return *plain;
     if (text.ends_with('%')) {
         const auto number = to_double(trim(text.substr(0, text.size() - 1)));
-        if (!number) return fail(Errc::invalid_argument, "\"" + std::string(text) + "\" is not a percentage");
+        if (!number)
+            return fail(Errc::invalid_argument,
+                        "\"" + std::string(text) + "\" is not a percentage");
         if (unit != "1") {
-            return fail(Errc::invalid_argument, "a percentage needs a ratio metric; this one's unit is " + std::string(unit));
+            return fail(
+                Errc::invalid_argument,
+                "a percentage needs a ratio metric; this one's unit is " + std::string(unit));
         }
         return *number / 100;
     }
@@ -140,8 +156,9 @@ Result<double> parse_quantity(std::string_view text, std::string_view unit) {
         RL_ASSIGN_OR_RETURN(const auto bytes, parse_size(magnitude));
         return sign * static_cast<double>(bytes);
     }
-    return fail(Errc::invalid_argument,
-                "\"" + std::string(text) + "\" is not a number in the metric's unit (" + std::string(unit) + ")");
+    return fail(Errc::invalid_argument, "\"" + std::string(text) +
+                                            "\" is not a number in the metric's unit (" +
+                                            std::string(unit) + ")");
 }
 
 std::string format_quantity(double value, std::string_view unit) {
@@ -160,13 +177,15 @@ std::string format_rfc3339(std::chrono::sys_time<milliseconds> t, bool with_mill
     const std::chrono::year_month_day date{day};
     const std::chrono::hh_mm_ss time{t - day};
     std::array<char, 64> buffer{};
-    int n = std::snprintf(buffer.data(), buffer.size(), "%04d-%02u-%02uT%02d:%02d:%02d", static_cast<int>(date.year()),
-                          static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()),
-                          static_cast<int>(time.hours().count()), static_cast<int>(time.minutes().count()),
+    int n = std::snprintf(buffer.data(), buffer.size(), "%04d-%02u-%02uT%02d:%02d:%02d",
+                          static_cast<int>(date.year()), static_cast<unsigned>(date.month()),
+                          static_cast<unsigned>(date.day()), static_cast<int>(time.hours().count()),
+                          static_cast<int>(time.minutes().count()),
                           static_cast<int>(time.seconds().count()));
     std::string out(buffer.data(), static_cast<std::size_t>(std::clamp(n, 0, 63)));
     if (with_milliseconds) {
-        n = std::snprintf(buffer.data(), buffer.size(), ".%03d", static_cast<int>(time.subseconds().count()));
+        n = std::snprintf(buffer.data(), buffer.size(), ".%03d",
+                          static_cast<int>(time.subseconds().count()));
         out.append(buffer.data(), static_cast<std::size_t>(std::clamp(n, 0, 63)));
     }
     return out + "Z";
@@ -175,13 +194,16 @@ std::string format_rfc3339(std::chrono::sys_time<milliseconds> t, bool with_mill
 Result<std::chrono::sys_time<milliseconds>> parse_rfc3339(std::string_view text) {
     const auto bad = [&] {
         return fail(Errc::invalid_argument,
-                    "\"" + std::string(text) + "\" is not a UTC time; write for example \"2026-11-23T13:05:09Z\"");
+                    "\"" + std::string(text) +
+                        "\" is not a UTC time; write for example \"2026-11-23T13:05:09Z\"");
     };
-    if (text.size() < 20 || text[4] != '-' || text[7] != '-' || text[10] != 'T' || text[13] != ':' || text[16] != ':' ||
-        text.back() != 'Z') {
+    if (text.size() < 20 || text[4] != '-' || text[7] != '-' || text[10] != 'T' ||
+        text[13] != ':' || text[16] != ':' || text.back() != 'Z') {
         return bad();
     }
-    const auto number = [&](std::size_t at, std::size_t length) { return to_u64(text.substr(at, length)); };
+    const auto number = [&](std::size_t at, std::size_t length) {
+        return to_u64(text.substr(at, length));
+    };
     const auto year = number(0, 4);
     const auto month = number(5, 2);
     const auto day = number(8, 2);

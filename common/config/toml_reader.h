@@ -1,8 +1,8 @@
 // Strict reading of TOML: every mistake is reported with file:line:column, all of them in one go.
 //
-// A ConfigTable is asked for each key it may hold; the accessor checks the type and the range, records what is
-// wrong and hands back the default. close() reports every key nobody asked for, with the nearest one that exists.
-// Nothing here logs or exits. One thread.
+// A ConfigTable is asked for each key it may hold; the accessor checks the type and the range,
+// records what is wrong and hands back the default. close() reports every key nobody asked for,
+// with the nearest one that exists. Nothing here logs or exits. One thread.
 #pragma once
 
 #include <chrono>
@@ -43,20 +43,24 @@ struct ConfigPlace {
 class ConfigTable {
   public:
     bool has(std::string_view key) const;
-    ConfigPlace place() const;                      // of the table's header
+    ConfigPlace place() const;                         // of the table's header
     ConfigPlace place_of(std::string_view key) const;  // of the key's value, or of the table
 
     std::string string(std::string_view key, std::string_view fallback);
     bool boolean(std::string_view key, bool fallback);
-    std::int64_t integer(std::string_view key, std::int64_t fallback, std::int64_t min, std::int64_t max);
+    std::int64_t integer(std::string_view key, std::int64_t fallback, std::int64_t min,
+                         std::int64_t max);
     double number(std::string_view key, double fallback, double min, double max);
     std::chrono::milliseconds duration(std::string_view key, std::chrono::milliseconds fallback,
-                                       std::chrono::milliseconds min, std::chrono::milliseconds max);
-    std::uint64_t size_bytes(std::string_view key, std::uint64_t fallback, std::uint64_t min, std::uint64_t max);
+                                       std::chrono::milliseconds min,
+                                       std::chrono::milliseconds max);
+    std::uint64_t size_bytes(std::string_view key, std::uint64_t fallback, std::uint64_t min,
+                             std::uint64_t max);
     std::vector<std::string> strings(std::string_view key, std::vector<std::string> fallback = {});
     std::map<std::string, std::string> string_map(std::string_view key);
     // One of `allowed`, else an error that lists them.
-    std::string choice(std::string_view key, std::string_view fallback, std::span<const std::string> allowed);
+    std::string choice(std::string_view key, std::string_view fallback,
+                       std::span<const std::string> allowed);
     // A string, or a number printed as one: for quantities such as at = "80%" or at = 0.8.
     std::optional<std::string> scalar_text(std::string_view key);
 
@@ -69,7 +73,8 @@ class ConfigTable {
 
     // Records an error at `key` (or at the table when the key is absent).
     void error_at(std::string_view key, std::string message);
-    // To be called once all keys were asked for: reports the unknown ones, here and in the tables handed out.
+    // To be called once all keys were asked for: reports the unknown ones, here and in the tables
+    // handed out.
     void close();
 
   private:
@@ -78,8 +83,8 @@ class ConfigTable {
     std::shared_ptr<State> state_;
 };
 
-// The main file with its drop-ins (`<file without .toml>.d/*.toml`, in name order) merged over it: tables key by
-// key, everything else replaced whole, arrays of tables appended.
+// The main file with its drop-ins (`<file without .toml>.d/*.toml`, in name order) merged over it:
+// tables key by key, everything else replaced whole, arrays of tables appended.
 class ConfigDocument {
   public:
     static ConfigDocument load(const std::filesystem::path& file);
@@ -96,7 +101,8 @@ class ConfigDocument {
     friend class ConfigTable;
 };
 
-// "plain", "file:/path" (first line of the file) or "credential:NAME" (systemd's $CREDENTIALS_DIRECTORY).
+// "plain", "file:/path" (first line of the file) or "credential:NAME" (systemd's
+// $CREDENTIALS_DIRECTORY).
 Result<std::string> resolve_secret(std::string_view value);
 
 }  // namespace ridgeline

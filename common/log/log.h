@@ -1,7 +1,9 @@
-// Diagnostics to stderr: one line an event, with the priority prefix that journald reads ("<4>"), key=value fields.
+// Diagnostics to stderr: one line an event, with the priority prefix that journald reads ("<4>"),
+// key=value fields.
 //
-// A function either logs or returns its error. Messages are constant text; what varies goes into fields, with
-// units in their names. Values are made printable, so nothing from outside can forge a line. Never log secrets.
+// A function either logs or returns its error. Messages are constant text; what varies goes into
+// fields, with units in their names. Values are made printable, so nothing from outside can forge a
+// line. Never log secrets.
 #pragma once
 
 #include <cstdint>
@@ -31,14 +33,24 @@ using Fields = std::initializer_list<Field>;
 void set_level(Level level);
 void write(Level level, std::string_view message, Fields fields = {});
 
-inline void error(std::string_view message, Fields fields = {}) { write(Level::error, message, fields); }
-inline void warning(std::string_view message, Fields fields = {}) { write(Level::warning, message, fields); }
-inline void notice(std::string_view message, Fields fields = {}) { write(Level::notice, message, fields); }
-inline void info(std::string_view message, Fields fields = {}) { write(Level::info, message, fields); }
-inline void debug(std::string_view message, Fields fields = {}) { write(Level::debug, message, fields); }
+inline void error(std::string_view message, Fields fields = {}) {
+    write(Level::error, message, fields);
+}
+inline void warning(std::string_view message, Fields fields = {}) {
+    write(Level::warning, message, fields);
+}
+inline void notice(std::string_view message, Fields fields = {}) {
+    write(Level::notice, message, fields);
+}
+inline void info(std::string_view message, Fields fields = {}) {
+    write(Level::info, message, fields);
+}
+inline void debug(std::string_view message, Fields fields = {}) {
+    write(Level::debug, message, fields);
+}
 
-// For events a peer can cause at will: at most `per_minute` lines a minute; what was left out is said in the next
-// line that gets through (field suppressed=N). One object per call site.
+// For events a peer can cause at will: at most `per_minute` lines a minute; what was left out is
+// said in the next line that gets through (field suppressed=N). One object per call site.
 class RateLimit {
   public:
     explicit RateLimit(std::uint32_t per_minute) : per_minute_(per_minute) {}

@@ -1,7 +1,8 @@
 // The one table of metrics: name, unit, kind, help, and the names other systems know them by.
 //
-// Names follow the OpenTelemetry system semantic conventions. A source may only emit what is listed here; a rule
-// may only name what is listed here (or, later, what statsd and scrape sources declare).
+// Names follow the OpenTelemetry system semantic conventions. A source may only emit what is listed
+// here; a rule may only name what is listed here (or, later, what statsd and scrape sources
+// declare).
 #pragma once
 
 #include <cstdint>
@@ -31,8 +32,9 @@ const MetricInfo* find_metric(std::string_view name);
 // The catalog's name nearest to a misspelt one.
 std::optional<std::string> nearest_metric(std::string_view name);
 
-// Mechanical, by the OpenTelemetry–Prometheus compatibility rules: dots become underscores, the unit becomes a
-// suffix (By -> _bytes, s -> _seconds, ratio gauges -> _ratio), counters end in _total.
+// Mechanical, by the OpenTelemetry–Prometheus compatibility rules: dots become underscores, the
+// unit becomes a suffix (By -> _bytes, s -> _seconds, ratio gauges -> _ratio), counters end in
+// _total.
 std::string prometheus_name(const MetricInfo& metric);
 
 }  // namespace ridgeline

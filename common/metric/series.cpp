@@ -39,17 +39,20 @@ std::string to_string(const SeriesDescriptor& series) {
 
 std::size_t Schema::series_count() const {
     std::size_t count = 0;
-    for (const SchemaGroup& group : groups) count += group.series.size();
+    for (const SchemaGroup& group : groups)
+        count += group.series.size();
     return count;
 }
 
 std::uint64_t schema_hash(const Schema& schema) {
-    // FNV-1a, 64 bit: offset basis and prime from http://www.isthe.com/chongo/tech/comp/fnv/. Each text is
-    // followed by a byte that UTF-8 cannot hold, so that no two schemas share a canonical form.
+    // FNV-1a, 64 bit: offset basis and prime from http://www.isthe.com/chongo/tech/comp/fnv/. Each
+    // text is followed by a byte that UTF-8 cannot hold, so that no two schemas share a canonical
+    // form.
     std::uint64_t hash = 0xcbf29ce484222325ULL;
     const auto add_byte = [&](unsigned char byte) { hash = (hash ^ byte) * 0x100000001b3ULL; };
     const auto add = [&](std::string_view text, unsigned char end) {
-        for (const char c : text) add_byte(static_cast<unsigned char>(c));
+        for (const char c : text)
+            add_byte(static_cast<unsigned char>(c));
         add_byte(end);
     };
     for (const SchemaGroup& group : schema.groups) {
@@ -68,7 +71,8 @@ std::uint64_t schema_hash(const Schema& schema) {
 std::size_t SampleBlock::sample_count() const {
     std::size_t count = 0;
     for (const SampleGroup& group : groups) {
-        for (const double value : group.values) count += has_value(value) ? 1 : 0;
+        for (const double value : group.values)
+            count += has_value(value) ? 1 : 0;
     }
     return count;
 }

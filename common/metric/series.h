@@ -30,8 +30,9 @@ struct SeriesDescriptor {
 // `system.filesystem.utilization{mountpoint="/",state="used"}`; quotes and backslashes escaped.
 std::string to_string(const SeriesDescriptor& series);
 
-// The series of one host in the order in which their values travel. A group is what one source samples at the
-// same instants, so that its timestamps are stored once. Identified everywhere by its hash.
+// The series of one host in the order in which their values travel. A group is what one source
+// samples at the same instants, so that its timestamps are stored once. Identified everywhere by
+// its hash.
 struct SchemaGroup {
     std::string source;
     std::vector<SeriesDescriptor> series;

@@ -1,11 +1,11 @@
 #include "common/net/curve_keys.h"
 
+#include <array>
+#include <cstdint>
+
 #include <sodium.h>
 #include <sys/stat.h>
 #include <zmq.h>
-
-#include <array>
-#include <cstdint>
 
 #include "common/base/file.h"
 #include "common/base/text.h"
@@ -46,7 +46,8 @@ Result<KeyPair> generate_key_pair() {
     std::array<char, kKeyTextLength + 1> public_key{};
     std::array<char, kKeyTextLength + 1> secret_key{};
     if (zmq_curve_keypair(public_key.data(), secret_key.data()) != 0) {
-        return fail(Errc::unsupported, "this libzmq was built without CURVE; install Debian's libzmq5");
+        return fail(Errc::unsupported,
+                    "this libzmq was built without CURVE; install Debian's libzmq5");
     }
     KeyPair keys{public_key.data(), SecretKey{secret_key.data()}};
     sodium_memzero(secret_key.data(), secret_key.size());
@@ -57,14 +58,19 @@ Result<KeyPair> load_secret_key_file(const std::filesystem::path& path) {
     struct stat info {};
     if (::stat(path.c_str(), &info) != 0) return fail(errno_error(path.string()));
     if ((info.st_mode & (S_IRWXG | S_IRWXO)) != 0) {
-        return fail(Errc::permission, path.string() + ": others may read this secret key; run chmod 600 " + path.string());
+        return fail(
+            Errc::permission,
+            path.string() + ": others may read this secret key; run chmod 600 " + path.string());
     }
     RL_ASSIGN_OR_RETURN(std::string content, read_file(path, kKeyFileBytesMax));
     SecretKey secret{first_line(content)};
     sodium_memzero(content.data(), content.size());
     std::array<char, kKeyTextLength + 1> public_key{};
-    if (!is_key_text(secret.z85()) || zmq_curve_public(public_key.data(), secret.z85().c_str()) != 0) {
-        return fail(Errc::corrupt, path.string() + ": the first line is not a CURVE secret key (40 characters of Z85)");
+    if (!is_key_text(secret.z85()) ||
+        zmq_curve_public(public_key.data(), secret.z85().c_str()) != 0) {
+        return fail(
+            Errc::corrupt,
+            path.string() + ": the first line is not a CURVE secret key (40 characters of Z85)");
     }
     return KeyPair{public_key.data(), std::move(secret)};
 }
@@ -80,7 +86,9 @@ Result<std::string> load_public_key_file(const std::filesystem::path& path) {
     RL_ASSIGN_OR_RETURN(const std::string content, read_file(path, kKeyFileBytesMax));
     std::string key = first_line(content);
     if (!is_key_text(key)) {
-        return fail(Errc::corrupt, path.string() + ": the first line is not a CURVE public key (40 characters of Z85)");
+        return fail(
+            Errc::corrupt,
+            path.string() + ": the first line is not a CURVE public key (40 characters of Z85)");
     }
     return key;
 }

@@ -1,7 +1,9 @@
-// CURVE key pairs and their files. A key is 32 bytes, written as 40 characters of Z85 (ZeroMQ RFC 32).
+// CURVE key pairs and their files. A key is 32 bytes, written as 40 characters of Z85 (ZeroMQ RFC
+// 32).
 //
-// A secret key file holds the secret key on its first line and must not be readable by group or others; the public
-// key is computed from it. A public key file (*.pub) holds the public key on its first line.
+// A secret key file holds the secret key on its first line and must not be readable by group or
+// others; the public key is computed from it. A public key file (*.pub) holds the public key on its
+// first line.
 #pragma once
 
 #include <filesystem>
@@ -41,7 +43,8 @@ Result<KeyPair> generate_key_pair();
 Result<KeyPair> load_secret_key_file(const std::filesystem::path& path);
 Result<void> save_secret_key_file(const std::filesystem::path& path, const KeyPair& keys);  // 0600
 Result<std::string> load_public_key_file(const std::filesystem::path& path);
-Result<void> save_public_key_file(const std::filesystem::path& path, std::string_view public_z85);  // 0644
+Result<void> save_public_key_file(const std::filesystem::path& path,
+                                  std::string_view public_z85);  // 0644
 // Loads the pair, or makes and saves one when the file is not there yet.
 struct LoadedKeys {
     KeyPair keys;

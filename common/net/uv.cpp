@@ -10,7 +10,8 @@ namespace ridgeline::net {
 
 namespace {
 
-// A libuv call that fails here means a broken invariant (a bad argument, no memory): nothing sensible is left to do.
+// A libuv call that fails here means a broken invariant (a bad argument, no memory): nothing
+// sensible is left to do.
 void must(int status, const char* what) {
     if (status == 0) return;
     std::fprintf(stderr, "<2>%s: %s\n", what, uv_strerror(status));
@@ -33,7 +34,8 @@ Loop::Loop() : deferred_(std::make_shared<Deferred>()) {
 
 Loop::~Loop() {
     deferred_.reset();
-    // Workers' `done` and close callbacks still have to run; active handles would keep a default run from ending.
+    // Workers' `done` and close callbacks still have to run; active handles would keep a default
+    // run from ending.
     uv_run(&loop_, UV_RUN_DEFAULT);
     must(uv_loop_close(&loop_), "uv_loop_close: a handle outlived its loop");
 }
@@ -52,7 +54,8 @@ void Loop::defer(std::function<void()> work) {
         auto* deferred = static_cast<Deferred*>(idle->data);
         if (deferred == nullptr) return;
         uv_idle_stop(idle);
-        for (auto& task : std::exchange(deferred->work, {})) task();
+        for (auto& task : std::exchange(deferred->work, {}))
+            task();
     });
 }
 
@@ -63,7 +66,9 @@ Timer::Timer(Loop& loop, std::function<void()> on_expiry)
 }
 
 void Timer::start(std::chrono::milliseconds first, std::chrono::milliseconds repeat) {
-    const auto to_ms = [](std::chrono::milliseconds d) { return static_cast<std::uint64_t>(d.count() < 0 ? 0 : d.count()); };
+    const auto to_ms = [](std::chrono::milliseconds d) {
+        return static_cast<std::uint64_t>(d.count() < 0 ? 0 : d.count());
+    };
     uv_update_time(handle_->loop);  // the loop's idea of now is as old as this callback
     uv_timer_start(
         handle_.get(),
@@ -115,7 +120,8 @@ void run_in_worker(Loop& loop, std::function<void()> work, std::function<void()>
     auto* request = new Request{{}, std::move(work), std::move(done)};
     request->raw.data = request;
     must(uv_queue_work(
-             loop.raw(), &request->raw, [](uv_work_t* raw) { static_cast<Request*>(raw->data)->work(); },
+             loop.raw(), &request->raw,
+             [](uv_work_t* raw) { static_cast<Request*>(raw->data)->work(); },
              [](uv_work_t* raw, int) {
                  const std::unique_ptr<Request> owned(static_cast<Request*>(raw->data));
                  owned->done();

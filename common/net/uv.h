@@ -1,23 +1,24 @@
 // Owners for libuv's handles. The only place that includes <uv.h>, with the sources beside it.
 //
-// A handle's memory must outlive its close callback, so each owner keeps the handle on the heap and its destructor
-// only begins the close. Callbacks never run after the owner's destructor. An object must not destroy the owner of
-// the callback it is in: post the work with Loop::defer instead. Loop thread only, except where stated.
+// A handle's memory must outlive its close callback, so each owner keeps the handle on the heap and
+// its destructor only begins the close. Callbacks never run after the owner's destructor. An object
+// must not destroy the owner of the callback it is in: post the work with Loop::defer instead. Loop
+// thread only, except where stated.
 #pragma once
-
-#include <uv.h>
 
 #include <chrono>
 #include <functional>
 #include <memory>
+
+#include <uv.h>
 
 namespace ridgeline::net {
 
 class Loop {
   public:
     Loop();
-    // Every other owner on this loop must be gone: runs the loop until their closes are through and aborts if a
-    // handle is left, so that a leak fails the test it is in.
+    // Every other owner on this loop must be gone: runs the loop until their closes are through and
+    // aborts if a handle is left, so that a leak fails the test it is in.
     ~Loop();
     Loop(const Loop&) = delete;
     Loop& operator=(const Loop&) = delete;
@@ -39,7 +40,8 @@ template <class H>
 struct HandleCloser {
     void operator()(H* handle) const {
         handle->data = nullptr;  // a trampoline that still fires sees that its owner is gone
-        uv_close(reinterpret_cast<uv_handle_t*>(handle), [](uv_handle_t* h) { delete reinterpret_cast<H*>(h); });
+        uv_close(reinterpret_cast<uv_handle_t*>(handle),
+                 [](uv_handle_t* h) { delete reinterpret_cast<H*>(h); });
     }
 };
 template <class H>
@@ -48,7 +50,8 @@ using HandlePtr = std::unique_ptr<H, HandleCloser<H>>;
 class Timer {
   public:
     Timer(Loop& loop, std::function<void()> on_expiry);
-    // Fires once after `first`, then every `repeat` when that is not zero. Restarts a running timer.
+    // Fires once after `first`, then every `repeat` when that is not zero. Restarts a running
+    // timer.
     void start(std::chrono::milliseconds first, std::chrono::milliseconds repeat = {});
     void stop();
 
@@ -78,8 +81,8 @@ class Signal {
     HandlePtr<uv_signal_t> handle_;
 };
 
-// Runs `work` on libuv's thread pool and then `done` on the loop thread. `done` always runs, so it must not refer to
-// anything that can be gone by then.
+// Runs `work` on libuv's thread pool and then `done` on the loop thread. `done` always runs, so it
+// must not refer to anything that can be gone by then.
 void run_in_worker(Loop& loop, std::function<void()> work, std::function<void()> done);
 
 }  // namespace ridgeline::net

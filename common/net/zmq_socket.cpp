@@ -91,19 +91,21 @@ Result<void> ZmqSocket::connect(const std::string& endpoint) {
 Result<std::string> ZmqSocket::last_endpoint() const {
     std::array<char, 256> text{};
     std::size_t length = text.size();
-    if (zmq_getsockopt(socket_.get(), ZMQ_LAST_ENDPOINT, text.data(), &length) != 0) return zmq_fail("last endpoint");
+    if (zmq_getsockopt(socket_.get(), ZMQ_LAST_ENDPOINT, text.data(), &length) != 0)
+        return zmq_fail("last endpoint");
     return std::string(text.data());
 }
 
 Result<bool> ZmqSocket::send(std::string_view frame) {
-    return send(std::vector{frame});
+    return send_multipart({frame});
 }
 
-Result<bool> ZmqSocket::send(const std::vector<std::string_view>& frames) {
+Result<bool> ZmqSocket::send_multipart(const std::vector<std::string_view>& frames) {
     for (std::size_t i = 0; i < frames.size(); ++i) {
         const int flags = ZMQ_DONTWAIT | (i + 1 < frames.size() ? ZMQ_SNDMORE : 0);
         if (zmq_send(socket_.get(), frames[i].data(), frames[i].size(), flags) >= 0) continue;
-        // libzmq decides on the first frame whether a message can be sent; the later ones follow it.
+        // libzmq decides on the first frame whether a message can be sent; the later ones follow
+        // it.
         if (i == 0 && (zmq_errno() == EAGAIN || zmq_errno() == EHOSTUNREACH)) return false;
         return zmq_fail("zmq_send");
     }
@@ -127,7 +129,8 @@ Result<std::vector<ZmqFrame>> ZmqSocket::receive(std::size_t frames_max) {
 bool ZmqSocket::readable() const {
     int events = 0;
     std::size_t length = sizeof events;
-    return zmq_getsockopt(socket_.get(), ZMQ_EVENTS, &events, &length) == 0 && (events & ZMQ_POLLIN) != 0;
+    return zmq_getsockopt(socket_.get(), ZMQ_EVENTS, &events, &length) == 0 &&
+           (events & ZMQ_POLLIN) != 0;
 }
 
 int ZmqSocket::fd() const {
@@ -158,16 +161,18 @@ void ZmqWatcher::check() {
         uv_idle_stop(idle_.get());
         return;
     }
-    // An active idle handle makes the coming poll return at once, so that what the callback leaves, or what
-    // arrives while it runs and so raises no new edge, is seen on the next turn.
+    // An active idle handle makes the coming poll return at once, so that what the callback leaves,
+    // or what arrives while it runs and so raises no new edge, is seen on the next turn.
     uv_idle_start(idle_.get(), [](uv_idle_t*) {});
     on_readable_();
 }
 
 Result<ZmqMonitor> ZmqMonitor::open(ZmqContext& context, const ZmqSocket& observed, int events) {
-    static std::atomic<std::uint64_t> next_id{0};  // inproc names are per context; uniqueness is all that matters
+    static std::atomic<std::uint64_t> next_id{
+        0};  // inproc names are per context; uniqueness is all that matters
     const std::string endpoint = "inproc://monitor-" + std::to_string(next_id++);
-    if (zmq_socket_monitor(observed.raw(), endpoint.c_str(), events) != 0) return zmq_fail("zmq_socket_monitor");
+    if (zmq_socket_monitor(observed.raw(), endpoint.c_str(), events) != 0)
+        return zmq_fail("zmq_socket_monitor");
     RL_ASSIGN_OR_RETURN(ZmqSocket pair, ZmqSocket::open(context, ZMQ_PAIR));
     RL_TRY(pair.connect(endpoint));
     ZmqMonitor monitor;
@@ -176,7 +181,8 @@ Result<ZmqMonitor> ZmqMonitor::open(ZmqContext& context, const ZmqSocket& observ
 }
 
 Result<std::optional<ZmqEvent>> ZmqMonitor::next() {
-    // Frame 1: u16 event, i32 value, host byte order; frame 2: the endpoint (zmq_socket_monitor(3)).
+    // Frame 1: u16 event, i32 value, host byte order; frame 2: the endpoint
+    // (zmq_socket_monitor(3)).
     RL_ASSIGN_OR_RETURN(const auto frames, pair_->receive(2));
     if (frames.size() != 2 || frames[0].bytes().size() != 6) return std::optional<ZmqEvent>{};
     std::uint16_t id = 0;

@@ -1,8 +1,7 @@
-// Owners for libzmq's context, sockets and messages, and the bridge into a libuv loop. The only place that includes
-// <zmq.h>, with the sources beside it. Nothing here throws. A socket belongs to one thread.
+// Owners for libzmq's context, sockets and messages, and the bridge into a libuv loop. The only
+// place that includes <zmq.h>, with the sources beside it. Nothing here throws. A socket belongs to
+// one thread.
 #pragma once
-
-#include <zmq.h>
 
 #include <cstdint>
 #include <functional>
@@ -11,6 +10,8 @@
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include <zmq.h>
 
 #include "common/base/result.h"
 #include "common/net/uv.h"
@@ -39,7 +40,8 @@ class ZmqFrame {
 
     std::string_view bytes() const;
     bool more() const;
-    // A property of the connection it came over, e.g. "User-Id" (set by ZAP); empty when there is none.
+    // A property of the connection it came over, e.g. "User-Id" (set by ZAP); empty when there is
+    // none.
     std::string_view property(const char* name) const;
     zmq_msg_t* raw() { return &message_; }
 
@@ -59,12 +61,13 @@ class ZmqSocket {
     // The address a wildcard port was bound to: "tcp://127.0.0.1:40123".
     Result<std::string> last_endpoint() const;
 
-    // One message of one or more frames, never blocking. False: no room now (EAGAIN) or, on a ROUTER with
-    // ROUTER_MANDATORY, no such peer any more; nothing was sent.
+    // One message of one or more frames, never blocking. False: no room now (EAGAIN) or, on a
+    // ROUTER with ROUTER_MANDATORY, no such peer any more; nothing was sent.
     Result<bool> send(std::string_view frame);
-    Result<bool> send(const std::vector<std::string_view>& frames);
-    // One whole message, or an empty vector when none waits. More than `frames_max` frames: the rest is read and
-    // dropped, and the result has frames_max + 1 entries so that the caller sees it.
+    Result<bool> send_multipart(const std::vector<std::string_view>& frames);
+    // One whole message, or an empty vector when none waits. More than `frames_max` frames: the
+    // rest is read and dropped, and the result has frames_max + 1 entries so that the caller sees
+    // it.
     Result<std::vector<ZmqFrame>> receive(std::size_t frames_max);
 
     bool readable() const;  // ZMQ_EVENTS has POLLIN
@@ -79,9 +82,10 @@ class ZmqSocket {
     std::unique_ptr<void, Closer> socket_;
 };
 
-// Calls back while a socket is readable. ZMQ_FD is edge-triggered and may have fired before anybody looked, so
-// readiness is asked for (ZMQ_EVENTS) once in every turn of the loop rather than taken from the descriptor, which
-// only wakes the loop. The callback should take a bounded number of messages; it is called again on the next turn.
+// Calls back while a socket is readable. ZMQ_FD is edge-triggered and may have fired before anybody
+// looked, so readiness is asked for (ZMQ_EVENTS) once in every turn of the loop rather than taken
+// from the descriptor, which only wakes the loop. The callback should take a bounded number of
+// messages; it is called again on the next turn.
 class ZmqWatcher {
   public:
     ZmqWatcher(Loop& loop, const ZmqSocket& socket, std::function<void()> on_readable);

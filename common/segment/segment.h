@@ -1,12 +1,13 @@
 // A segment: one append-only file of records, each framed by its length and CRC-32C.
 //
-//   header  32 bytes  magic[8]  u32 version  u32 zero  u64 base  u32 zero  u32 crc32c(of the 28 bytes before)
-//   record            u32 length  u32 crc32c(type + payload)  u8 type  payload[length]
+//   header  32 bytes  magic[8]  u32 version  u32 zero  u64 base  u32 zero  u32 crc32c(of the 28
+//   bytes before) record            u32 length  u32 crc32c(type + payload)  u8 type payload[length]
 //
-// All integers little-endian. `length` counts the payload alone and is at most kRecordBytesMax. What `base` means is
-// the owner's: the first sequence number for the spool, the log position of the file's first byte for the log.
-// A record that is cut short or fails its CRC ends the segment: what follows is not trusted. The writer that reopens
-// the file truncates it there and reports how many bytes went.
+// All integers little-endian. `length` counts the payload alone and is at most kRecordBytesMax.
+// What `base` means is the owner's: the first sequence number for the spool, the log position of
+// the file's first byte for the log. A record that is cut short or fails its CRC ends the segment:
+// what follows is not trusted. The writer that reopens the file truncates it there and reports how
+// many bytes went.
 #pragma once
 
 #include <array>
@@ -34,19 +35,22 @@ using SegmentMagic = std::array<char, 8>;
 
 struct Record {
     std::uint8_t type = 0;
-    std::uint64_t offset = 0;              // of the record's header in its file
-    std::uint64_t end_offset = 0;          // one past its payload
-    std::span<const std::byte> payload;    // valid until the next call on the reader
+    std::uint64_t offset = 0;            // of the record's header in its file
+    std::uint64_t end_offset = 0;        // one past its payload
+    std::span<const std::byte> payload;  // valid until the next call on the reader
 };
 
 class SegmentReader {
   public:
-    // Errc::corrupt when the header is not that of `magic`, Errc::unsupported when it is of a newer version.
-    static Result<SegmentReader> open(Storage& storage, std::string_view name, const SegmentMagic& magic);
+    // Errc::corrupt when the header is not that of `magic`, Errc::unsupported when it is of a newer
+    // version.
+    static Result<SegmentReader> open(Storage& storage, std::string_view name,
+                                      const SegmentMagic& magic);
 
     std::uint64_t base() const { return base_; }
-    // The next whole record; nullopt at the end of what is there now (a later call may find more: a segment that is
-    // still being written can be followed). A damaged record is Errc::corrupt, and stays so.
+    // The next whole record; nullopt at the end of what is there now (a later call may find more: a
+    // segment that is still being written can be followed). A damaged record is Errc::corrupt, and
+    // stays so.
     Result<std::optional<Record>> next();
     // To go on from a place a Record named; kSegmentHeaderBytes is the first.
     void seek(std::uint64_t offset);
@@ -56,7 +60,7 @@ class SegmentReader {
     std::unique_ptr<ReadFile> file_;
     std::uint64_t base_ = 0;
     std::uint64_t offset_ = kSegmentHeaderBytes;
-    std::vector<std::byte> buffer_;     // bytes of the file from buffer_offset_ on
+    std::vector<std::byte> buffer_;  // bytes of the file from buffer_offset_ on
     std::uint64_t buffer_offset_ = 0;
 
     Result<std::span<const std::byte>> fetch(std::uint64_t offset, std::size_t length);
@@ -64,15 +68,17 @@ class SegmentReader {
 
 class SegmentWriter {
   public:
-    static Result<SegmentWriter> create(Storage& storage, std::string name, const SegmentMagic& magic,
-                                        std::uint64_t base, std::uint64_t reserve_bytes);
+    static Result<SegmentWriter> create(Storage& storage, std::string name,
+                                        const SegmentMagic& magic, std::uint64_t base,
+                                        std::uint64_t reserve_bytes);
     struct Reopened;
-    // Opens a segment to go on writing: cuts off a torn or damaged tail. `on_record` sees each good record.
+    // Opens a segment to go on writing: cuts off a torn or damaged tail. `on_record` sees each good
+    // record.
     static Result<Reopened> reopen(Storage& storage, std::string name, const SegmentMagic& magic,
                                    const std::function<void(const Record&)>& on_record);
 
-    // Appends one record and returns the offset of its header. On an error nothing of it stays visible: the file is
-    // cut back, and if even that fails the writer refuses further appends.
+    // Appends one record and returns the offset of its header. On an error nothing of it stays
+    // visible: the file is cut back, and if even that fails the writer refuses further appends.
     Result<std::uint64_t> append(std::uint8_t type, std::span<const std::byte> payload);
     // May be called on another thread than append().
     Result<void> sync() { return file_->sync(); }

@@ -14,12 +14,13 @@
 
 namespace ridgeline {
 
-// An open file that only grows. One thread at a time, but for sync(), which may run on another thread while this
-// one appends (it covers what was appended before it was called).
+// An open file that only grows. One thread at a time, but for sync(), which may run on another
+// thread while this one appends (it covers what was appended before it was called).
 class AppendFile {
   public:
     virtual ~AppendFile() = default;
-    // All of `bytes` or an error; after an error the file may hold a part of them (truncate_to cuts it off).
+    // All of `bytes` or an error; after an error the file may hold a part of them (truncate_to cuts
+    // it off).
     virtual Result<void> append(std::span<const std::byte> bytes) = 0;
     virtual Result<void> sync() = 0;
     virtual Result<void> truncate_to(std::uint64_t size_bytes) = 0;
@@ -38,11 +39,13 @@ class Storage {
   public:
     virtual ~Storage() = default;
     virtual Result<std::vector<std::string>> list() = 0;  // names, sorted
-    virtual Result<std::unique_ptr<AppendFile>> open_append(std::string_view name) = 0;  // created if absent
+    virtual Result<std::unique_ptr<AppendFile>> open_append(
+        std::string_view name) = 0;  // created if absent
     virtual Result<std::unique_ptr<ReadFile>> open_read(std::string_view name) = 0;
     virtual Result<void> remove(std::string_view name) = 0;
     virtual Result<void> sync_directory() = 0;
-    // Reserves room without changing the size, so that a full disk shows before the bytes are needed. Best effort.
+    // Reserves room without changing the size, so that a full disk shows before the bytes are
+    // needed. Best effort.
     virtual void reserve(std::string_view name, std::uint64_t size_bytes) = 0;
 };
 

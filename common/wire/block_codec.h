@@ -21,8 +21,9 @@ namespace ridgeline::wire {
 
 std::string encode_block(const SampleBlock& block);
 
-// `schema` gives the number of groups and series. Errc::corrupt when the bytes do not fit it, Errc::limit over a limit.
-// Infinite values are Errc::corrupt; NaN cannot be expressed.
-Result<SampleBlock> decode_block(std::string_view bytes, const Schema& schema, const Limits& limits);
+// `schema` gives the number of groups and series. Errc::corrupt when the bytes do not fit it,
+// Errc::limit over a limit. Infinite values are Errc::corrupt; NaN cannot be expressed.
+Result<SampleBlock> decode_block(std::string_view bytes, const Schema& schema,
+                                 const Limits& limits);
 
 }  // namespace ridgeline::wire

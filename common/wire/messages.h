@@ -1,5 +1,5 @@
-// The uplink's messages as values, and their bytes. ridgeline.proto documents each field; this is the only part that
-// knows Protobuf. Pure: no sockets, no clock.
+// The uplink's messages as values, and their bytes. ridgeline.proto documents each field; this is
+// the only part that knows Protobuf. Pure: no sockets, no clock.
 #pragma once
 
 #include <cstddef>
@@ -17,12 +17,13 @@ namespace ridgeline::wire {
 
 inline constexpr std::uint32_t kProtocolVersion = 1;
 
-// What a decoder accepts at most; beyond it a message is Errc::limit. ZMQ_MAXMSGSIZE is message_bytes.
+// What a decoder accepts at most; beyond it a message is Errc::limit. ZMQ_MAXMSGSIZE is
+// message_bytes.
 struct Limits {
     std::size_t message_bytes = 4U << 20;
     std::size_t series_per_schema = 20'000;
     std::size_t attributes_per_series = 32;
-    std::size_t text_bytes = 1024;               // any name or value
+    std::size_t text_bytes = 1024;  // any name or value
     std::size_t samples_per_batch = 2'000'000;
     std::size_t ticks_per_group = 100'000;
     std::size_t ranges_per_welcome = 10'000;
@@ -41,8 +42,8 @@ struct Hello {
     std::string host_id;
     std::string agent_version;
     std::uint64_t epoch = 0;
-    std::uint64_t first_unacked = 0;   // the oldest sequence the agent still holds
-    std::uint64_t next_sequence = 0;   // the one its next batch will have
+    std::uint64_t first_unacked = 0;  // the oldest sequence the agent still holds
+    std::uint64_t next_sequence = 0;  // the one its next batch will have
     std::uint64_t schema_hash = 0;
     std::string boot_id;
     TextMap tags;
@@ -54,9 +55,9 @@ struct Hello {
 struct Welcome {
     std::uint32_t protocol_version = kProtocolVersion;
     std::string collector_version;
-    std::uint32_t credit = 0;                // batches the agent may have in flight
+    std::uint32_t credit = 0;  // batches the agent may have in flight
     std::int64_t server_wall_ms = 0;
-    std::vector<SequenceRange> durable;      // of the agent's epoch, ascending
+    std::vector<SequenceRange> durable;  // of the agent's epoch, ascending
 };
 
 // What is sealed once, spooled, sent and logged unchanged.
@@ -72,8 +73,8 @@ struct Batch {
     std::string host_id;
     std::uint64_t epoch = 0;
     std::uint64_t sequence = 0;
-    bool backlog = false;        // sent from the backlog lane: not the newest data
-    std::string body;            // encode(BatchBody)
+    bool backlog = false;  // sent from the backlog lane: not the newest data
+    std::string body;      // encode(BatchBody)
 };
 
 struct SchemaRequest {
@@ -88,11 +89,11 @@ struct Ack {
     std::vector<std::uint64_t> sequences;  // now durable
 };
 enum class RejectReason : std::uint32_t {
-    undecodable = 1,   // the batch (or its schema) will never be accepted: drop and count it
-    wrong_host = 2,    // the message's host is not the one enrolled with the connection's key
+    undecodable = 1,  // the batch (or its schema) will never be accepted: drop and count it
+    wrong_host = 2,   // the message's host is not the one enrolled with the connection's key
     too_old_protocol = 3,
     over_limit = 4,
-    hello_first = 5,   // the collector does not know this connection: say Hello
+    hello_first = 5,  // the collector does not know this connection: say Hello
 };
 struct Reject {
     std::uint64_t epoch = 0;
@@ -104,8 +105,8 @@ struct Reject {
 using Message = std::variant<Hello, Welcome, Batch, SchemaRequest, SchemaReply, Ack, Reject>;
 
 std::string encode(const Message& message);
-// Errc::corrupt: not a message. Errc::limit: over a limit. Errc::unsupported: a kind this version does not know; to
-// be ignored. Never throws.
+// Errc::corrupt: not a message. Errc::limit: over a limit. Errc::unsupported: a kind this version
+// does not know; to be ignored. Never throws.
 Result<Message> decode(std::string_view bytes, const Limits& limits);
 
 std::string encode_body(const BatchBody& body);

@@ -1,18 +1,19 @@
 // A fresh directory that is gone when the object is.
 #pragma once
 
-#include <stdlib.h>
-
 #include <filesystem>
 #include <stdexcept>
 #include <string>
+
+#include <stdlib.h>
 
 namespace ridgeline::test {
 
 class TempDir {
   public:
     TempDir() {
-        std::string name = (std::filesystem::temp_directory_path() / "ridgeline-test.XXXXXX").string();
+        std::string name =
+            (std::filesystem::temp_directory_path() / "ridgeline-test.XXXXXX").string();
         if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error("mkdtemp failed");
         path_ = name;
     }

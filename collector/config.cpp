@@ -1,0 +1,80 @@
+#include "collector/config.h"
+
+#include <array>
+
+#include "collector/http/server.h"
+
+namespace ridgeline::collector {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+ListenConfig read_listen(ConfigTable table) {
+    ListenConfig listen;
+    listen.agents = table.string("agents", listen.agents);
+    if (!listen.agents.starts_with("tcp://")) {
+        table.error_at("agents", "agents must be an address such as \"tcp://0.0.0.0:7171\"");
+    }
+    listen.http = table.string("http", listen.http);
+    if (const auto checked = check_listen_address(listen.http); !checked) {
+        table.error_at("http", "http: " + checked.error().context);
+    }
+    listen.key_file = table.string("key_file", listen.key_file.string());
+    listen.agents_dir = table.string("agents_dir", listen.agents_dir.string());
+    return listen;
+}
+
+StorageConfig read_storage(ConfigTable table) {
+    StorageConfig storage;
+    storage.path = table.string("path", storage.path.string());
+    storage.window = table.duration("window", storage.window, 1min, 24h * 31);
+    storage.max_size_bytes =
+        table.size_bytes("max_size", storage.max_size_bytes, 16ULL << 20, 1ULL << 44);
+    storage.sync_interval = table.duration("sync_interval", storage.sync_interval, 10ms, 10s);
+    return storage;
+}
+
+LimitsConfig read_limits(ConfigTable table) {
+    LimitsConfig limits;
+    limits.credit = static_cast<std::uint32_t>(table.integer("credit", limits.credit, 1, 1024));
+    limits.message_bytes =
+        table.size_bytes("message_size", limits.message_bytes, 64U << 10, 16U << 20);
+    limits.series_per_host = static_cast<std::uint32_t>(
+        table.integer("series_per_host", limits.series_per_host, 10, 1'000'000));
+    limits.series_total = static_cast<std::uint32_t>(
+        table.integer("series_total", limits.series_total, 100, 100'000'000));
+    return limits;
+}
+
+log::Level read_level(ConfigTable table) {
+    static const std::array<std::string, 5> kLevels = {"error", "warning", "notice", "info",
+                                                       "debug"};
+    const std::string level = table.choice("level", "info", kLevels);
+    for (std::size_t i = 0; i < kLevels.size(); ++i) {
+        if (kLevels[i] == level)
+            return static_cast<log::Level>(static_cast<int>(log::Level::error) +
+                                           static_cast<int>(i));
+    }
+    return log::Level::info;
+}
+
+}  // namespace
+
+CollectorConfig read_collector_config(ConfigDocument& document) {
+    ConfigTable root = document.root();
+    CollectorConfig config;
+    config.listen = read_listen(root.table("listen"));
+    config.storage = read_storage(root.table("storage"));
+    config.limits = read_limits(root.table("limits"));
+    ConfigTable rules = root.table("rules");
+    config.rules.packaged = rules.string("packaged", config.rules.packaged.string());
+    config.rules.path = rules.string("path", config.rules.path.string());
+    ConfigTable cloudwatch = root.table("cloudwatch");
+    config.cloudwatch = read_cloudwatch_config(cloudwatch);
+    config.log_level = read_level(root.table("log"));
+    root.close();
+    return config;
+}
+
+}  // namespace ridgeline::collector

@@ -1,0 +1,55 @@
+// The collector's configuration, /etc/ridgeline/collector.toml with its drop-ins.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <string>
+
+#include "collector/sink/cloudwatch_config.h"
+#include "common/config/toml_reader.h"
+#include "common/log/log.h"
+
+namespace ridgeline::collector {
+
+struct ListenConfig {
+    std::string agents = "tcp://0.0.0.0:7171";
+    std::string http = "127.0.0.1:7180";
+    std::filesystem::path key_file = "/var/lib/ridgeline-collector/collector.key";
+    std::filesystem::path agents_dir =
+        "/etc/ridgeline/agents.d";  // enrolled keys, <host id>.pub each
+};
+
+struct StorageConfig {
+    std::filesystem::path path = "/var/lib/ridgeline-collector";
+    std::chrono::milliseconds window = std::chrono::hours{24};
+    std::uint64_t max_size_bytes = 8ULL << 30;
+    // At most one fsync in this time; what arrives meanwhile shares it.
+    std::chrono::milliseconds sync_interval{200};
+};
+
+struct LimitsConfig {
+    std::uint32_t credit = 16;  // batches an agent may have in flight
+    std::uint64_t message_bytes = 4U << 20;
+    std::uint32_t series_per_host = 20'000;
+    std::uint32_t series_total = 1'000'000;
+};
+
+struct RulesConfig {
+    std::filesystem::path packaged = "/usr/share/ridgeline/rules";
+    std::filesystem::path path = "/etc/ridgeline/rules.d";
+};
+
+struct CollectorConfig {
+    ListenConfig listen;
+    StorageConfig storage;
+    LimitsConfig limits;
+    RulesConfig rules;
+    CloudWatchConfig cloudwatch;
+    log::Level log_level = log::Level::info;
+};
+
+// Reads all of it; what is wrong is in document.errors() afterwards.
+CollectorConfig read_collector_config(ConfigDocument& document);
+
+}  // namespace ridgeline::collector

@@ -1,0 +1,44 @@
+// Who may connect: a directory with one file `<host id>.pub` per enrolled agent, holding its public
+// CURVE key.
+//
+// The file's name is the host id, and the key in it is the only one that may speak for that host.
+// The directory is read again when it has changed, so a host is enrolled by putting a file there.
+// Loop thread.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/base/result.h"
+
+namespace ridgeline::collector {
+
+// Letters, digits, '.', '_', '-', ':' and '@'; 1 to 255 characters; not beginning with '.'.
+bool is_host_id(std::string_view text);
+
+class AllowList {
+  public:
+    explicit AllowList(std::filesystem::path directory) : directory_(std::move(directory)) {}
+
+    // The host enrolled with this key (40 characters of Z85). Looks at the directory's time stamp
+    // first.
+    std::optional<std::string> find(std::string_view public_z85);
+
+    // What was wrong with which file at the last reading; those files are left out.
+    const std::vector<std::string>& problems() const { return problems_; }
+    std::size_t size() const { return host_by_key_.size(); }
+
+  private:
+    void reload_if_changed();
+
+    std::filesystem::path directory_;
+    std::optional<std::pair<std::filesystem::file_time_type, std::size_t>> read_at_;
+    std::map<std::string, std::string, std::less<>> host_by_key_;
+    std::vector<std::string> problems_;
+};
+
+}  // namespace ridgeline::collector

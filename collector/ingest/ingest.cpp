@@ -1,0 +1,264 @@
+#include "collector/ingest/ingest.h"
+
+#include <algorithm>
+
+#include "common/log/log.h"
+#include "common/wire/block_codec.h"
+
+namespace ridgeline::collector {
+
+namespace {
+
+constexpr std::int64_t kEarliestMs =
+    946'684'800'000;  // 2000-01-01: earlier stamps are a clock that was never set
+
+const char* name_of(wire::RejectReason reason) {
+    switch (reason) {
+        case wire::RejectReason::undecodable:
+            return "undecodable";
+        case wire::RejectReason::wrong_host:
+            return "wrong_host";
+        case wire::RejectReason::too_old_protocol:
+            return "too_old_protocol";
+        case wire::RejectReason::over_limit:
+            return "over_limit";
+        case wire::RejectReason::hello_first:
+            return "hello_first";
+    }
+    return "unknown";
+}
+
+}  // namespace
+
+void Ingest::on_message(std::string_view connection, std::string_view host, std::string_view bytes,
+                        Replies& out) {
+    ++stats_.messages;
+    stats_.bytes += bytes.size();
+    auto message = wire::decode(bytes, limits_.wire);
+    if (!message) {
+        static log::RateLimit limit(10);
+        if (message.error().code == Errc::unsupported) {
+            ++stats_.unknown_kind;
+            return;
+        }
+        message.error().code == Errc::limit ? ++stats_.over_limit : ++stats_.undecodable;
+        limit.write(log::Level::warning, "message dropped",
+                    {{"host", host}, {"error", message.error().context}});
+        return;
+    }
+    if (auto it = hosts_.find(host); it != hosts_.end()) it->second.last_seen = clock_.wall_now();
+    if (const auto* hello = std::get_if<wire::Hello>(&*message)) {
+        handle(connection, host, *hello, out);
+    } else if (const auto* batch = std::get_if<wire::Batch>(&*message)) {
+        handle(connection, host, *batch, out);
+    } else if (auto* reply = std::get_if<wire::SchemaReply>(&*message)) {
+        handle(connection, host, *reply, out);
+    } else {
+        ++stats_.unknown_kind;  // a message that only a collector sends
+    }
+}
+
+void Ingest::reject(std::string_view connection, std::uint64_t epoch, std::uint64_t sequence,
+                    wire::RejectReason reason, std::string detail, Replies& out) {
+    static log::RateLimit limit(10);
+    const auto peer = peers_.find(connection);
+    limit.write(
+        log::Level::warning, "refused",
+        {{"host", peer == peers_.end() ? std::string_view("") : std::string_view(peer->second)},
+         {"reason", name_of(reason)},
+         {"sequence", sequence},
+         {"detail", detail}});
+    out.push_back(
+        {std::string(connection), wire::Reject{epoch, sequence, reason, std::move(detail)}});
+}
+
+void Ingest::handle(std::string_view connection, std::string_view host, const wire::Hello& hello,
+                    Replies& out) {
+    if (hello.host_id != host) {
+        ++stats_.wrong_host;
+        reject(connection, hello.epoch, 0, wire::RejectReason::wrong_host,
+               "this key is enrolled for " + std::string(host) + ", not for " + hello.host_id, out);
+        return;
+    }
+    if (hello.protocol_version < 1) {
+        ++stats_.bad_protocol;
+        reject(connection, hello.epoch, 0, wire::RejectReason::too_old_protocol,
+               "no protocol version", out);
+        return;
+    }
+    const WallTime now = clock_.wall_now();
+    HostState& state = hosts_[std::string(host)];
+    const HostInfo info{hello.host_id, hello.agent_version, hello.boot_id, hello.tags, hello.facts};
+    state.info = info;
+    state.last_seen = now;
+    state.clock_offset_ms = hello.wall_ms - to_unix_ms(now);
+    state.epoch = hello.epoch;
+    log_.set_host(info);
+    // One connection a host: an agent that comes back has left its old one, which nobody tells a
+    // ROUTER.
+    std::erase_if(peers_, [&](const auto& peer) { return peer.second == host; });
+    peers_[std::string(connection)] = std::string(host);
+
+    wire::Welcome welcome;
+    welcome.collector_version = RIDGELINE_VERSION;
+    welcome.credit = limits_.credit;
+    welcome.server_wall_ms = to_unix_ms(now);
+    if (const SequenceSet* known = log_.book().find(host, hello.epoch)) {
+        // What the agent no longer holds and never came here is lost for good.
+        const std::uint64_t lost =
+            hello.first_unacked > 1 ? known->missing(1, hello.first_unacked - 1) : 0;
+        if (lost > state.batches_lost) stats_.batches_lost += lost - state.batches_lost;
+        state.batches_lost = std::max(state.batches_lost, lost);
+        // Sequences that are in the log but not yet durable must not be promised: they get their
+        // ack when they are.
+        SequenceSet durable = *known;
+        for (const PendingAck& pending : pending_acks_) {
+            if (pending.epoch == hello.epoch) durable.erase(pending.sequence);
+        }
+        welcome.durable = durable.ranges();
+        if (welcome.durable.size() > limits_.wire.ranges_per_welcome) {
+            welcome.durable.resize(limits_.wire.ranges_per_welcome);
+        }
+    }
+    out.push_back({std::string(connection), std::move(welcome)});
+}
+
+bool Ingest::admissible(std::string_view connection, std::string_view host,
+                        const wire::Batch& batch, Replies& out) {
+    if (batch.host_id != host) {
+        ++stats_.wrong_host;
+        reject(connection, batch.epoch, batch.sequence, wire::RejectReason::wrong_host,
+               "this key is enrolled for " + std::string(host), out);
+        return false;
+    }
+    if (!peers_.contains(connection)) {
+        ++stats_.before_hello;
+        reject(connection, batch.epoch, 0, wire::RejectReason::hello_first, "say Hello first", out);
+        return false;
+    }
+    return true;
+}
+
+bool Ingest::times_are_plausible(const SampleBlock& block) const {
+    const std::int64_t latest_ms = to_unix_ms(clock_.wall_now() + limits_.future_max);
+    return std::all_of(block.groups.begin(), block.groups.end(), [&](const SampleGroup& group) {
+        return std::all_of(group.timestamps_ms.begin(), group.timestamps_ms.end(),
+                           [&](std::int64_t t) { return t >= kEarliestMs && t <= latest_ms; });
+    });
+}
+
+const Ingest::KnownSchema* Ingest::find_schema(std::string_view host, std::uint64_t hash) {
+    const auto it = schemas_.find(host);
+    if (it == schemas_.end()) return nullptr;
+    auto& list = it->second;
+    const auto found = std::find_if(list.begin(), list.end(),
+                                    [&](const KnownSchema& s) { return s.hash == hash; });
+    if (found == list.end()) return nullptr;
+    list.splice(list.begin(), list, found);
+    return &list.front();
+}
+
+void Ingest::handle(std::string_view connection, std::string_view host, const wire::Batch& batch,
+                    Replies& out) {
+    if (!admissible(connection, host, batch, out)) return;
+    HostState& state = hosts_[std::string(host)];
+    if (log_.contains(host, batch.epoch, batch.sequence)) {
+        ++stats_.duplicates;
+        ++state.duplicates;
+        // The first copy may not be durable yet; the ack waits for all that is in the log now.
+        pending_acks_.push_back(
+            {log_.end_position(), std::string(connection), batch.epoch, batch.sequence});
+        on_durable(log_.durable_position(), out);
+        return;
+    }
+    const auto refuse = [&](std::uint64_t& counter, wire::RejectReason reason, std::string why) {
+        ++counter;
+        reject(connection, batch.epoch, batch.sequence, reason, std::move(why), out);
+    };
+    const auto refuse_error = [&](const Error& error) {
+        const bool limit = error.code == Errc::limit;
+        refuse(limit ? stats_.over_limit : stats_.undecodable,
+               limit ? wire::RejectReason::over_limit : wire::RejectReason::undecodable,
+               error.context);
+    };
+    const auto body = wire::decode_body(batch.body, limits_.wire);
+    if (!body) return refuse_error(body.error());
+    const KnownSchema* schema = find_schema(host, body->schema_hash);
+    if (schema == nullptr) {
+        ++stats_.schema_requests;
+        out.push_back({std::string(connection), wire::SchemaRequest{body->schema_hash}});
+        return;
+    }
+    const auto block = wire::decode_block(body->columns, schema->schema, limits_.wire);
+    if (!block) return refuse_error(block.error());
+    if (!times_are_plausible(*block)) {
+        return refuse(
+            stats_.bad_time, wire::RejectReason::over_limit,
+            "samples stamped more than 2 h ahead of the collector's clock, or before 2000");
+    }
+    const auto position = log_.append({host, batch.epoch, batch.sequence, batch.backlog, batch.body,
+                                       body->schema_hash, schema->encoded});
+    if (!position) {
+        // Not acked, so it stays in the agent's spool and comes again.
+        static log::RateLimit limit(6);
+        ++stats_.log_errors;
+        limit.write(log::Level::error, "the log cannot be written; agents keep their samples",
+                    {{"error", position.error().context}});
+        return;
+    }
+    const std::uint64_t samples = block->sample_count();
+    ++stats_.batches;
+    ++state.batches;
+    stats_.samples += samples;
+    state.samples += samples;
+    for (const SampleGroup& group : block->groups) {
+        if (!group.timestamps_ms.empty()) {
+            state.last_sample_ms = std::max(state.last_sample_ms, group.timestamps_ms.back());
+        }
+    }
+    pending_acks_.push_back(
+        {log_.end_position(), std::string(connection), batch.epoch, batch.sequence});
+}
+
+void Ingest::handle(std::string_view connection, std::string_view host, wire::SchemaReply& reply,
+                    Replies& out) {
+    if (schema_hash(reply.schema) != reply.schema_hash) {
+        ++stats_.undecodable;
+        reject(connection, 0, 0, wire::RejectReason::undecodable,
+               "the schema does not have the hash it is sent under", out);
+        return;
+    }
+    auto& list = schemas_[std::string(host)];
+    std::erase_if(list, [&](const KnownSchema& s) { return s.hash == reply.schema_hash; });
+    list.push_front(
+        {reply.schema_hash, wire::encode_schema(reply.schema), std::move(reply.schema)});
+    if (list.size() > limits_.schemas_per_host) list.pop_back();
+}
+
+void Ingest::on_durable(LogPosition position, Replies& out) {
+    while (!pending_acks_.empty() && pending_acks_.front().position <= position) {
+        PendingAck& ack = pending_acks_.front();
+        wire::Ack* last = out.empty() ? nullptr : std::get_if<wire::Ack>(&out.back().message);
+        if (last != nullptr && out.back().connection == ack.connection &&
+            last->epoch == ack.epoch) {
+            last->sequences.push_back(ack.sequence);
+        } else {
+            out.push_back({std::move(ack.connection), wire::Ack{ack.epoch, {ack.sequence}}});
+        }
+        pending_acks_.pop_front();
+    }
+}
+
+void Ingest::on_sync_failed() {
+    pending_acks_.clear();
+}
+
+bool Ingest::connected(std::string_view host) const {
+    const auto state = hosts_.find(host);
+    return state != hosts_.end() &&
+           clock_.wall_now() - state->second.last_seen < limits_.silent_after &&
+           std::any_of(peers_.begin(), peers_.end(),
+                       [&](const auto& peer) { return peer.second == host; });
+}
+
+}  // namespace ridgeline::collector

@@ -1,0 +1,123 @@
+// Takes in what agents send: checks who speaks for whom, what is new, what decodes; appends to the
+// log; acks once it is durable. Sans-I/O: messages in, messages out; sockets and fsync are the
+// owner's. Loop thread.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <list>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "collector/log/log.h"
+#include "common/base/clock.h"
+#include "common/wire/messages.h"
+
+namespace ridgeline::collector {
+
+struct IngestLimits {
+    wire::Limits wire;
+    std::uint32_t credit = 16;
+    std::size_t schemas_per_host = 8;
+    std::chrono::milliseconds future_max =
+        std::chrono::hours{2};  // CloudWatch takes no more either
+    std::chrono::milliseconds silent_after = std::chrono::seconds{45};
+};
+
+struct IngestStats {
+    std::uint64_t messages = 0;
+    std::uint64_t bytes = 0;
+    std::uint64_t batches = 0;  // new ones, appended
+    std::uint64_t samples = 0;
+    std::uint64_t duplicates = 0;
+    std::uint64_t schema_requests = 0;
+    std::uint64_t batches_lost = 0;  // sequences the agent gave up before they came here
+    // refusals
+    std::uint64_t undecodable = 0;
+    std::uint64_t over_limit = 0;
+    std::uint64_t wrong_host = 0;
+    std::uint64_t bad_protocol = 0;
+    std::uint64_t before_hello = 0;
+    std::uint64_t bad_time = 0;
+    std::uint64_t unknown_kind = 0;  // of a newer protocol: ignored
+    std::uint64_t log_errors = 0;    // not taken since the log could not be written
+};
+
+struct HostState {
+    HostInfo info;
+    WallTime last_seen{};  // last message, collector's clock
+    std::int64_t last_sample_ms = 0;
+    std::int64_t clock_offset_ms =
+        0;  // agent − collector, as of the last Hello; includes one network delay
+    std::uint64_t batches = 0;
+    std::uint64_t samples = 0;
+    std::uint64_t duplicates = 0;
+    std::uint64_t batches_lost = 0;
+    std::uint64_t epoch = 0;
+};
+
+struct Outgoing {
+    std::string connection;  // the ROUTER's identity of the peer
+    wire::Message message;
+};
+
+class Ingest {
+  public:
+    Ingest(Log& log, const Clock& clock, IngestLimits limits)
+        : log_(log), clock_(clock), limits_(limits) {}
+
+    // `host` is the one enrolled with the key the connection authenticated with.
+    void on_message(std::string_view connection, std::string_view host, std::string_view bytes,
+                    std::vector<Outgoing>& out);
+    // The log is durable up to `position`: the acks that waited for it.
+    void on_durable(LogPosition position, std::vector<Outgoing>& out);
+    // A sync failed: what lies past the durable position was cut off and will be sent again.
+    void on_sync_failed();
+
+    const IngestStats& stats() const { return stats_; }
+    const std::map<std::string, HostState, std::less<>>& hosts() const { return hosts_; }
+    // Said Hello on a connection and was heard of lately.
+    bool connected(std::string_view host) const;
+
+  private:
+    struct KnownSchema {
+        std::uint64_t hash = 0;
+        std::string encoded;
+        Schema schema;
+    };
+    struct PendingAck {
+        LogPosition position;  // durable once the log is durable past it
+        std::string connection;
+        std::uint64_t epoch;
+        std::uint64_t sequence;
+    };
+    using Replies = std::vector<Outgoing>;
+
+    void handle(std::string_view connection, std::string_view host, const wire::Hello& hello,
+                Replies& out);
+    void handle(std::string_view connection, std::string_view host, const wire::Batch& batch,
+                Replies& out);
+    void handle(std::string_view connection, std::string_view host, wire::SchemaReply& reply,
+                Replies& out);
+    void reject(std::string_view connection, std::uint64_t epoch, std::uint64_t sequence,
+                wire::RejectReason reason, std::string detail, Replies& out);
+    bool admissible(std::string_view connection, std::string_view host, const wire::Batch& batch,
+                    Replies& out);
+    bool times_are_plausible(const SampleBlock& block) const;
+    const KnownSchema* find_schema(std::string_view host, std::uint64_t hash);
+
+    Log& log_;
+    const Clock& clock_;
+    IngestLimits limits_;
+    IngestStats stats_;
+    std::map<std::string, HostState, std::less<>> hosts_;
+    std::map<std::string, std::string, std::less<>> peers_;  // connection -> host
+    std::map<std::string, std::list<KnownSchema>, std::less<>>
+        schemas_;                          // by host, the last used first
+    std::deque<PendingAck> pending_acks_;  // ascending by position
+};
+
+}  // namespace ridgeline::collector

@@ -1,0 +1,267 @@
+#include "collector/log/log.h"
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+
+#include "collector/log/file_log_reader.h"
+
+namespace ridgeline::collector {
+
+namespace {
+
+constexpr std::string_view kSuffix = ".log";
+
+std::string segment_name(LogPosition base) {
+    std::array<char, 32> text{};
+    std::snprintf(text.data(), text.size(), "%020llu", static_cast<unsigned long long>(base));
+    return std::string(text.data()) + std::string(kSuffix);
+}
+
+// When the segment was begun: its first record says so.
+std::int64_t created_ms(SegmentReader& reader) {
+    const auto first = reader.next();
+    if (!first || !*first || (*first)->type != static_cast<std::uint8_t>(LogRecordType::snapshot))
+        return 0;
+    const auto snapshot = decode_snapshot(as_text((*first)->payload));
+    return snapshot ? snapshot->created_ms : 0;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Log>> Log::open(Storage& storage, LogOptions options, const Clock& clock) {
+    std::unique_ptr<Log> log(new Log(storage, options, clock));
+    RL_TRY(log->recover());
+    return log;
+}
+
+Result<void> Log::recover() {
+    RL_ASSIGN_OR_RETURN(const auto names, storage_.list());
+    std::vector<std::string> segments;
+    std::copy_if(names.begin(), names.end(), std::back_inserter(segments),
+                 [](const std::string& name) { return name.ends_with(kSuffix); });
+    for (const std::string& name : segments) {
+        auto reader = SegmentReader::open(storage_, name, kLogMagic);
+        if (!reader) {
+            if (reader.error().code == Errc::unsupported) return fail(std::move(reader).error());
+            // Only a segment that was being begun can be without a sound header; it holds nothing
+            // yet. Any other is left for the operator, and what it held is skipped like a damaged
+            // record.
+            if (name == segments.back()) RL_TRY(storage_.remove(name));
+            continue;
+        }
+        segments_.push_back({name, reader->base(), 0, created_ms(*reader)});
+    }
+    for (std::size_t i = 0; i + 1 < segments_.size(); ++i)
+        segments_[i].end = segments_[i + 1].base;
+    if (!segments_.empty()) RL_TRY(recover_last(segments_.back().name));
+    durable_ = end_;
+    return {};
+}
+
+Result<void> Log::recover_last(const std::string& name) {
+    const auto on_record = [&](const Record& record) {
+        const std::string_view payload = as_text(record.payload);
+        switch (static_cast<LogRecordType>(record.type)) {
+            case LogRecordType::snapshot:
+                if (const auto snapshot = decode_snapshot(payload)) {
+                    if (auto book = SequenceBook::decode(snapshot->book)) book_ = std::move(*book);
+                }
+                break;
+            case LogRecordType::host:
+                if (auto host = decode_host_record(payload)) {
+                    hosts_written_.insert(host->host_id);
+                    hosts_[host->host_id] = std::move(*host);
+                }
+                break;
+            case LogRecordType::schema:
+                if (const auto schema = decode_schema_record(payload)) {
+                    schemas_written_.emplace(std::string(schema->host), schema->hash);
+                }
+                break;
+            case LogRecordType::batch:
+                if (const auto batch = decode_batch_record(payload)) {
+                    book_.insert(batch->host, batch->epoch, batch->sequence);
+                }
+                break;
+        }
+    };
+    RL_ASSIGN_OR_RETURN(auto reopened, SegmentWriter::reopen(storage_, name, kLogMagic, on_record));
+    stats_.torn_bytes += reopened.torn_bytes;
+    end_ = reopened.writer.base() + reopened.writer.size_bytes();
+    segments_.back().end = end_;
+    writer_ = std::move(reopened.writer);
+    // What was written before a crash may still be in the page cache alone.
+    return writer_->sync();
+}
+
+void Log::set_host(const HostInfo& host) {
+    hosts_[host.host_id] = host;
+    hosts_written_.erase(host.host_id);
+}
+
+bool Log::contains(std::string_view host, std::uint64_t epoch, std::uint64_t sequence) const {
+    return book_.contains(host, epoch, sequence);
+}
+
+Result<void> Log::begin_segment() {
+    if (writer_) unsynced_files_.push_back(writer_->file());
+    writer_.reset();
+    hosts_written_.clear();
+    schemas_written_.clear();
+    RL_ASSIGN_OR_RETURN(SegmentWriter writer,
+                        SegmentWriter::create(storage_, segment_name(end_), kLogMagic, end_,
+                                              options_.segment_bytes));
+    const std::int64_t now_ms = to_unix_ms(clock_.wall_now());
+    segments_.push_back({writer.name(), end_, end_ + writer.size_bytes(), now_ms});
+    end_ += writer.size_bytes();
+    writer_ = std::move(writer);
+    const std::string book = book_.encode();
+    return write(LogRecordType::snapshot, encode_record(SnapshotRecord{now_ms, book}));
+}
+
+Result<void> Log::write(LogRecordType type, std::string_view payload) {
+    RL_TRY(writer_->append(static_cast<std::uint8_t>(type), as_bytes(payload)));
+    end_ = writer_->base() + writer_->size_bytes();
+    segments_.back().end = end_;
+    return {};
+}
+
+Result<void> Log::write_context(const LogAppend& batch) {
+    const std::string host(batch.host);
+    if (!hosts_written_.contains(host)) {
+        const auto it = hosts_.find(host);
+        HostInfo unknown;
+        unknown.host_id = host;
+        RL_TRY(
+            write(LogRecordType::host, encode_record(it == hosts_.end() ? unknown : it->second)));
+        hosts_written_.insert(host);
+    }
+    const std::pair<std::string, std::uint64_t> key{host, batch.schema_hash};
+    if (!schemas_written_.contains(key)) {
+        RL_TRY(write(
+            LogRecordType::schema,
+            encode_record(SchemaRecord{batch.host, batch.schema_hash, batch.encoded_schema})));
+        schemas_written_.insert(key);
+    }
+    return {};
+}
+
+Result<LogPosition> Log::append(const LogAppend& batch) {
+    const auto attempt = [&]() -> Result<LogPosition> {
+        if (!writer_ || writer_->size_bytes() >= options_.segment_bytes) RL_TRY(begin_segment());
+        RL_TRY(write_context(batch));
+        const LogPosition position = end_;
+        const std::int64_t received_ms = to_unix_ms(clock_.wall_now());
+        RL_TRY(write(LogRecordType::batch,
+                     encode_record(BatchRecord{batch.host, batch.epoch, batch.sequence,
+                                               batch.backlog, received_ms, batch.body})));
+        return position;
+    };
+    auto position = attempt();
+    if (!position) {
+        ++stats_.append_errors;
+        trouble_ = position.error().context;
+        return position;
+    }
+    trouble_.clear();
+    ++stats_.batches_appended;
+    book_.insert(batch.host, batch.epoch, batch.sequence);
+    unsynced_.push_back({std::string(batch.host), batch.epoch, batch.sequence, *position});
+    return position;
+}
+
+Result<void> Log::SyncTicket::run() const {
+    for (const auto& file : files)
+        RL_TRY(file->sync());
+    return {};
+}
+
+Log::SyncTicket Log::begin_sync() {
+    SyncTicket ticket{unsynced_files_, end_};
+    if (writer_) ticket.files.push_back(writer_->file());
+    return ticket;
+}
+
+void Log::finish_sync(const SyncTicket& ticket, const Result<void>& result) {
+    if (result) {
+        durable_ = ticket.upto;
+        std::erase_if(unsynced_files_, [&](const auto& file) {
+            return std::find(ticket.files.begin(), ticket.files.end(), file) != ticket.files.end();
+        });
+        std::erase_if(unsynced_, [&](const Unsynced& entry) { return entry.position < durable_; });
+        return;
+    }
+    ++stats_.sync_errors;
+    trouble_ = result.error().context;
+    for (const Unsynced& entry : unsynced_)
+        book_.erase(entry.host, entry.epoch, entry.sequence);
+    unsynced_.clear();
+    unsynced_files_.clear();
+    writer_.reset();
+    // Whole segments that lie past what is durable go; the one that straddles it is cut. A new one
+    // is begun with the next append.
+    while (!segments_.empty() && segments_.back().base >= durable_)
+        drop_segment(segments_.size() - 1);
+    end_ = durable_;
+    if (segments_.empty()) return;
+    SegmentInfo& last = segments_.back();
+    last.end = durable_;
+    if (auto file = storage_.open_append(last.name); file) {
+        if (auto cut = (*file)->truncate_to(durable_ - last.base); !cut)
+            trouble_ = cut.error().context;
+    }
+}
+
+std::unique_ptr<LogReader> Log::open_reader(LogPosition from) {
+    return std::make_unique<FileLogReader>(*this, from);
+}
+
+LogPosition Log::oldest_position() const {
+    return segments_.empty() ? end_ : segments_.front().base;
+}
+
+LogPosition Log::position_at(WallTime since) const {
+    // The newest segment that was begun no later holds the first such batch, or lies before it.
+    LogPosition position = oldest_position();
+    for (const SegmentInfo& segment : segments_) {
+        if (segment.created_ms <= to_unix_ms(since)) position = segment.base;
+    }
+    return position;
+}
+
+void Log::hold(const std::string& reader, LogPosition position) {
+    holds_[reader] = position;
+}
+
+void Log::drop_segment(std::size_t index) {
+    if (auto removed = storage_.remove(segments_[index].name); !removed)
+        trouble_ = removed.error().context;
+    segments_.erase(segments_.begin() + static_cast<std::ptrdiff_t>(index));
+}
+
+void Log::trim() {
+    LogPosition held = end_;
+    for (const auto& [reader, position] : holds_)
+        held = std::min(held, position);
+    const std::int64_t oldest_ms = to_unix_ms(clock_.wall_now() - options_.window);
+    while (segments_.size() > 1) {
+        const SegmentInfo& oldest = segments_.front();
+        // A segment was begun when the one before it was full: nothing in that one is newer.
+        const bool past_window = segments_[1].created_ms < oldest_ms;
+        const bool read = oldest.end <= held;
+        const bool too_large = size_bytes() > options_.max_size_bytes;
+        if (!(past_window && read) && !too_large) return;
+        if (!read) ++stats_.segments_dropped_unread;
+        drop_segment(0);
+    }
+}
+
+std::uint64_t Log::size_bytes() const {
+    std::uint64_t size = 0;
+    for (const SegmentInfo& segment : segments_)
+        size += segment.end - segment.base;
+    return size;
+}
+
+}  // namespace ridgeline::collector

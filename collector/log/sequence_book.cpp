@@ -1,0 +1,181 @@
+#include "collector/log/sequence_book.h"
+
+#include <algorithm>
+
+#include "common/wire/column_codec.h"
+
+namespace ridgeline::collector {
+
+bool SequenceSet::contains(std::uint64_t sequence) const {
+    auto it = first_to_last_.upper_bound(sequence);
+    return it != first_to_last_.begin() && std::prev(it)->second >= sequence;
+}
+
+bool SequenceSet::insert(std::uint64_t sequence) {
+    if (contains(sequence)) return false;
+    auto next = first_to_last_.upper_bound(sequence);
+    std::uint64_t last = sequence;
+    if (next != first_to_last_.end() && next->first == sequence + 1) {
+        last = next->second;
+        next = first_to_last_.erase(next);
+    }
+    if (next != first_to_last_.begin() && std::prev(next)->second + 1 == sequence) {
+        std::prev(next)->second = last;
+    } else {
+        first_to_last_.emplace(sequence, last);
+        if (first_to_last_.size() > kRangesMax) first_to_last_.erase(first_to_last_.begin());
+    }
+    return true;
+}
+
+void SequenceSet::insert_range(wire::SequenceRange range) {
+    auto it = first_to_last_.upper_bound(range.first);
+    if (it != first_to_last_.begin() && std::prev(it)->second + 1 >= range.first) --it;
+    while (it != first_to_last_.end() && it->first <= range.last + 1) {
+        range.first = std::min(range.first, it->first);
+        range.last = std::max(range.last, it->second);
+        it = first_to_last_.erase(it);
+    }
+    first_to_last_.emplace(range.first, range.last);
+}
+
+void SequenceSet::erase(std::uint64_t sequence) {
+    auto it = first_to_last_.upper_bound(sequence);
+    if (it == first_to_last_.begin()) return;
+    --it;
+    const auto [first, last] = *it;
+    if (last < sequence) return;
+    first_to_last_.erase(it);
+    if (first < sequence) first_to_last_.emplace(first, sequence - 1);
+    if (sequence < last) first_to_last_.emplace(sequence + 1, last);
+}
+
+std::uint64_t SequenceSet::missing(std::uint64_t first, std::uint64_t last) const {
+    if (first > last) return 0;
+    std::uint64_t present = 0;
+    for (const auto& [begin, end] : first_to_last_) {
+        const std::uint64_t from = std::max(begin, first);
+        const std::uint64_t to = std::min(end, last);
+        if (from <= to) present += to - from + 1;
+    }
+    return last - first + 1 - present;
+}
+
+std::vector<wire::SequenceRange> SequenceSet::ranges() const {
+    std::vector<wire::SequenceRange> out;
+    for (const auto& [first, last] : first_to_last_)
+        out.push_back({first, last});
+    return out;
+}
+
+bool SequenceBook::contains(std::string_view host, std::uint64_t epoch,
+                            std::uint64_t sequence) const {
+    const SequenceSet* set = find(host, epoch);
+    return set != nullptr && set->contains(sequence);
+}
+
+const SequenceSet* SequenceBook::find(std::string_view host, std::uint64_t epoch) const {
+    const auto it = hosts_.find(host);
+    if (it == hosts_.end()) return nullptr;
+    for (const Epoch& entry : it->second) {
+        if (entry.epoch == epoch) return &entry.set;
+    }
+    return nullptr;
+}
+
+bool SequenceBook::insert(std::string_view host, std::uint64_t epoch, std::uint64_t sequence) {
+    auto& epochs = hosts_.try_emplace(std::string(host)).first->second;
+    auto it = std::find_if(epochs.begin(), epochs.end(),
+                           [&](const Epoch& e) { return e.epoch == epoch; });
+    if (it == epochs.end()) {
+        if (epochs.size() == kEpochsPerHost) epochs.erase(epochs.begin());
+        epochs.push_back({epoch, {}});
+        it = std::prev(epochs.end());
+    } else if (it != std::prev(epochs.end())) {
+        std::rotate(it, std::next(it), epochs.end());
+        it = std::prev(epochs.end());
+    }
+    return it->set.insert(sequence);
+}
+
+void SequenceBook::erase(std::string_view host, std::uint64_t epoch, std::uint64_t sequence) {
+    const auto it = hosts_.find(host);
+    if (it == hosts_.end()) return;
+    for (Epoch& entry : it->second) {
+        if (entry.epoch == epoch) entry.set.erase(sequence);
+    }
+}
+
+std::string SequenceBook::encode() const {
+    std::string out;
+    wire::put_varint(out, hosts_.size());
+    for (const auto& [host, epochs] : hosts_) {
+        wire::put_varint(out, host.size());
+        out += host;
+        wire::put_varint(out, epochs.size());
+        for (const Epoch& entry : epochs) {
+            wire::put_varint(out, entry.epoch);
+            const auto ranges = entry.set.ranges();
+            wire::put_varint(out, ranges.size());
+            std::uint64_t previous = 0;
+            for (const auto& range : ranges) {
+                wire::put_varint(out, range.first - previous);
+                wire::put_varint(out, range.last - range.first);
+                previous = range.last;
+            }
+        }
+    }
+    return out;
+}
+
+namespace {
+
+tl::unexpected<Error> damaged() {
+    return fail(Errc::corrupt, "sequence book: damaged");
+}
+
+Result<SequenceSet> decode_set(std::string_view& in) {
+    SequenceSet set;
+    const auto count = wire::take_varint(in);
+    if (!count || *count > in.size()) return damaged();
+    std::uint64_t previous = 0;
+    for (std::uint64_t i = 0; i < *count; ++i) {
+        const auto skip = wire::take_varint(in);
+        const auto length = wire::take_varint(in);
+        if (!skip || !length || previous + *skip < previous ||
+            previous + *skip + *length < previous + *skip) {
+            return damaged();
+        }
+        const std::uint64_t first = previous + *skip;
+        set.insert_range({first, first + *length});
+        previous = first + *length;
+    }
+    return set;
+}
+
+}  // namespace
+
+Result<SequenceBook> SequenceBook::decode(std::string_view in) {
+    SequenceBook book;
+    const auto host_count = wire::take_varint(in);
+    if (!host_count || *host_count > in.size()) return damaged();
+    for (std::uint64_t h = 0; h < *host_count; ++h) {
+        const auto length = wire::take_varint(in);
+        if (!length || *length > in.size()) return damaged();
+        const std::string host(in.substr(0, static_cast<std::size_t>(*length)));
+        in.remove_prefix(static_cast<std::size_t>(*length));
+        const auto epoch_count = wire::take_varint(in);
+        if (!epoch_count || *epoch_count > kEpochsPerHost) return damaged();
+        auto& epochs = book.hosts_[host];
+        for (std::uint64_t e = 0; e < *epoch_count; ++e) {
+            const auto epoch = wire::take_varint(in);
+            if (!epoch) return damaged();
+            RL_ASSIGN_OR_RETURN(SequenceSet set, decode_set(in));
+            epochs.push_back({*epoch, std::move(set)});
+        }
+    }
+    if (!in.empty()) return damaged();
+    return book;
+}
+
+}  // namespace ridgeline::collector

@@ -1,0 +1,60 @@
+// Which batches of which host are in the log: per host and epoch a set of sequences, kept as
+// ranges.
+//
+// In normal life a set is one range that grows; the two lanes of the uplink and losses make a few
+// more. Bounded: the oldest epochs of a host and, past kRangesMax, the lowest ranges are given up
+// (a batch of theirs that is sent once more would be taken as new; agents do not keep batches that
+// long).
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/base/result.h"
+#include "common/wire/messages.h"
+
+namespace ridgeline::collector {
+
+class SequenceSet {
+  public:
+    static constexpr std::size_t kRangesMax = 10'000;
+
+    bool contains(std::uint64_t sequence) const;
+    // False when it was there already.
+    bool insert(std::uint64_t sequence);
+    void insert_range(wire::SequenceRange range);
+    void erase(std::uint64_t sequence);
+    // How many of [first, last] are missing.
+    std::uint64_t missing(std::uint64_t first, std::uint64_t last) const;
+    std::vector<wire::SequenceRange> ranges() const;
+    bool empty() const { return first_to_last_.empty(); }
+
+  private:
+    std::map<std::uint64_t, std::uint64_t> first_to_last_;  // disjoint, not adjacent
+};
+
+class SequenceBook {
+  public:
+    static constexpr std::size_t kEpochsPerHost = 4;
+
+    bool contains(std::string_view host, std::uint64_t epoch, std::uint64_t sequence) const;
+    bool insert(std::string_view host, std::uint64_t epoch, std::uint64_t sequence);
+    void erase(std::string_view host, std::uint64_t epoch, std::uint64_t sequence);
+    const SequenceSet* find(std::string_view host, std::uint64_t epoch) const;
+
+    std::string encode() const;
+    static Result<SequenceBook> decode(std::string_view bytes);
+
+  private:
+    struct Epoch {
+        std::uint64_t epoch = 0;
+        SequenceSet set;
+    };
+    std::map<std::string, std::vector<Epoch>, std::less<>>
+        hosts_;  // epochs in order of their last use
+};
+
+}  // namespace ridgeline::collector

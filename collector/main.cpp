@@ -1,0 +1,100 @@
+// ridgeline-collector: the command line, and nothing else.
+#include <cstdio>
+#include <iostream>
+
+#include <CLI/CLI.hpp>
+
+#include "collector/collector.h"
+#include "collector/config.h"
+#include "common/net/curve_keys.h"
+
+using namespace ridgeline;
+using namespace ridgeline::collector;
+
+namespace {
+
+constexpr int kFailed = 1;
+constexpr int kBadConfig = 2;
+
+std::optional<CollectorConfig> load(const std::string& file) {
+    ConfigDocument document = ConfigDocument::load(file);
+    CollectorConfig config = read_collector_config(document);
+    if (document.ok()) return config;
+    std::cerr << to_string(document.errors());
+    return {};
+}
+
+int run(const std::string& file, bool print_alerts) {
+    const auto config = load(file);
+    if (!config) return kBadConfig;
+    log::set_level(config->log_level);
+    const auto finished = run_collector(*config, file, print_alerts);
+    if (finished) return 0;
+    log::error("cannot run", {{"error", finished.error().context}});
+    return kFailed;
+}
+
+int check(const std::string& file) {
+    const auto config = load(file);
+    if (!config) return kBadConfig;
+    const std::string problems = check_rules(*config);
+    if (!problems.empty()) {
+        std::cerr << problems;
+        return kBadConfig;
+    }
+    std::cout << file << ": ok\n";
+    return 0;
+}
+
+int keygen(const std::string& directory) {
+    const std::filesystem::path dir(directory);
+    const auto keys = net::load_or_create_key_file(dir / "collector.key");
+    if (!keys) {
+        std::cerr << "keygen: " << keys.error().context << '\n';
+        return kFailed;
+    }
+    const auto saved = net::save_public_key_file(dir / "collector.pub", keys->keys.public_z85);
+    if (!saved) {
+        std::cerr << "keygen: " << saved.error().context << '\n';
+        return kFailed;
+    }
+    std::cout << keys->keys.public_z85 << '\n';
+    std::cerr << (keys->created ? "wrote " : "kept the key pair in ")
+              << (dir / "collector.key").string() << "; copy " << (dir / "collector.pub").string()
+              << " to every agent\n";
+    return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    CLI::App app{
+        "ridgeline-collector: takes in what agents sample, evaluates rules, writes to CloudWatch"};
+    app.set_version_flag("--version", std::string("ridgeline-collector ") + RIDGELINE_VERSION);
+    app.require_subcommand(1);
+
+    std::string file = "/etc/ridgeline/collector.toml";
+    std::string directory = "/var/lib/ridgeline-collector";
+    bool print_alerts = false;
+    CLI::App* run_command =
+        app.add_subcommand("run", "Runs the service until SIGTERM; SIGHUP reloads the rules");
+    run_command->add_option("-c,--config", file, "Configuration file")->capture_default_str();
+    run_command->add_flag("--print-alerts", print_alerts,
+                          "Print each alert as one line on standard output");
+    CLI::App* check_command =
+        app.add_subcommand("check", "Checks configuration and rules; exits with 2 on mistakes");
+    check_command->add_option("-c,--config", file, "Configuration file")->capture_default_str();
+    CLI::App* keygen_command = app.add_subcommand(
+        "keygen", "Makes the collector's key pair if there is none; prints the public key");
+    keygen_command->add_option("--out", directory, "Where collector.key and collector.pub go")
+        ->capture_default_str();
+
+    try {
+        app.parse(argc, argv);
+    } catch (const CLI::ParseError& error) {
+        return app.exit(error) == 0 ? 0 : kBadConfig;
+    }
+    if (run_command->parsed()) return run(file, print_alerts);
+    if (check_command->parsed()) return check(file);
+    return keygen(directory);
+}
