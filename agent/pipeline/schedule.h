@@ -59,6 +59,8 @@ class Schedule {
     const Clock* clock_;
     std::vector<Entry> entries_;
     std::vector<Due> due_;
+    bool looked_ = false;
+    std::chrono::nanoseconds wall_offset_{0};  // wall - monotonic at the last look
     std::uint64_t ticks_missed_ = 0;
     std::uint64_t wall_steps_ = 0;
 };
