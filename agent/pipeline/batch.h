@@ -1,10 +1,11 @@
 // Collects the values of rounds into batches: what the sources record goes in, sealed columns come
 // out.
 //
-// A round is one source's values of one instant. Within a batch the schema is fixed: a series that
-// is declared in the middle of a batch, a stamp that does not advance or a full batch seals what
-// was collected before the round is added. A retired series leaves the schema with the next batch.
-// record() does not allocate. Loop thread only; pure.
+// A round is one source's values of one instant. A batch has one schema: a series that joins a
+// source which has rounds in the batch already, a stamp that does not advance or a full batch seals
+// what was collected before the round is added. A source's first round in the batch may bring new
+// series, which come after those that are there. A retired series leaves the schema with the next
+// batch. record() does not allocate. Loop thread only; pure.
 #pragma once
 
 #include <cstdint>
@@ -54,8 +55,8 @@ class Batcher final : public Recorder {
     void begin_round(std::string_view source, const SampleInstant& at);
     // Adds the round to the batch. What had to be sealed before it, if anything.
     std::optional<SealedBatch> end_round(WallTime wall, MonoTime mono);
-    // The round end_round() added last, under schema().
-    RoundView last_round() const;
+    // The round end_round() added last, under schema(); nullopt when it had no series.
+    std::optional<RoundView> last_round() const;
 
     // Recorder
     SlotId declare(std::string_view metric, Attributes attributes) override;
@@ -89,11 +90,12 @@ class Batcher final : public Recorder {
         std::vector<std::uint32_t> slots;  // by column; slots declared in this round are at the end
         std::vector<double> row;           // the round being recorded
         std::size_t columns = 0;           // in the schema of the batch being filled
+        std::uint32_t schema_group = 0;    // likewise; meaningless while columns is 0
         std::vector<std::int64_t> stamps_ms;
         std::vector<double> rows;  // round-major: stamps_ms.size() x columns
     };
 
-    bool must_seal_before_round() const;
+    bool must_seal_before(const Group& group) const;
     void rebuild_schema();
     void drop_retired(Group& group);
 
@@ -101,7 +103,8 @@ class Batcher final : public Recorder {
     std::vector<Slot> slots_;
     std::vector<std::uint32_t> free_slots_;
     std::vector<Group> groups_;
-    std::uint32_t current_ = 0;  // group of the round
+    std::vector<std::uint32_t> schema_order_;  // of groups, by their first series
+    std::uint32_t current_ = 0;                // group of the round
     std::int64_t current_stamp_ms_ = 0;
     bool in_round_ = false;
     bool schema_dirty_ = false;  // a series was declared
