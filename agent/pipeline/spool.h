@@ -17,9 +17,9 @@
 #include <cstdint>
 #include <deque>
 #include <filesystem>
-#include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -57,14 +57,12 @@ struct SpoolStats {
 // Spool::on_synced.
 class SyncWork {
   public:
-    bool empty() const { return files_.empty() && !directory_; }
+    bool empty() const { return files_.empty(); }
     Result<void> run();
 
   private:
     friend class Spool;
     std::vector<std::shared_ptr<AppendFile>> files_;  // shared: a segment may be closed meanwhile
-    Storage* storage_ = nullptr;
-    bool directory_ = false;
 };
 
 class Spool {
@@ -89,7 +87,7 @@ class Spool {
     // Tries to write what waits in memory.
     void retry();
 
-    void ack(std::uint64_t sequence);
+    void ack(std::span<const std::uint64_t> sequences);
     void ack_range(std::uint64_t first, std::uint64_t last);
     // Will never be accepted: forgets it and counts its samples.
     void drop(std::uint64_t sequence, DropReason reason);
@@ -135,10 +133,17 @@ class Spool {
         std::shared_ptr<const std::string> schema;  // encoded; shared by the batches that wait
     };
 
+    static bool before(const Entry& entry, std::uint64_t sequence) {
+        return entry.sequence < sequence;
+    }
+    static bool waits_before(const Waiting& waiting, std::uint64_t sequence) {
+        return waiting.sequence < sequence;
+    }
+
     Spool(Storage& storage, const SpoolOptions& options);
     Result<void> load_epoch();
-    Result<void> load_segment(const std::string& name);
-    void index_record(Segment& segment, const Record& record);
+    Result<void> save_epoch();
+    Result<void> load_segment(const std::string& name, std::vector<std::uint64_t>& acked);
 
     bool write(const Waiting& batch);
     Result<void> write_to_segment(const Waiting& batch);
@@ -149,26 +154,33 @@ class Spool {
     void make_room(std::uint64_t bytes);
     void remove_segment(std::size_t index);
     void remove_acked_segments();
-    bool forget(std::uint64_t sequence, std::uint32_t* samples);
-    Entry* find(std::uint64_t sequence, Segment** segment);
-    void append_acks(const std::vector<std::uint64_t>& sequences);
+    // Marks as acknowledged; the samples it had, or nullopt when it was not held.
+    std::optional<std::uint32_t> forget(std::uint64_t sequence);
+    void append_acks(std::span<const std::uint64_t> sequences);
+    const Segment* find_segment(std::uint64_t sequence) const;
+    Segment* find_segment(std::uint64_t sequence);
+    const Waiting* find_waiting(std::uint64_t sequence) const;
 
     Storage* storage_;
     SpoolOptions options_;
     std::uint64_t epoch_ = 0;
+    bool epoch_saved_ = false;
     std::uint64_t next_sequence_ = 1;
     std::uint64_t first_of_run_ = 1;
+    std::uint64_t numbers_on_disk_ = 1;    // those below would be known to the next run
     std::deque<Segment> segments_;         // by base
     std::optional<SegmentWriter> writer_;  // of segments_.back()
-    std::deque<Waiting> memory_;           // by sequence, all newer than what is on disk
-    std::map<std::uint64_t, std::weak_ptr<const std::string>> memory_schemas_;
+    bool writer_dirty_ = false;
+    std::vector<std::shared_ptr<AppendFile>> unsynced_;  // of closed segments
+    std::deque<Waiting> memory_;  // by sequence, all newer than what is on disk
+    // The last batch appended, which is what is sent next as a rule, and its schema.
+    Waiting newest_;
+    // Kept while backlog is read in order; a reader has a buffer of its own.
     struct CachedReader {
         std::string name;
         SegmentReader reader;
     };
     std::optional<CachedReader> reader_;
-    std::vector<std::shared_ptr<AppendFile>> unsynced_;
-    bool directory_unsynced_ = false;
     SpoolStats stats_;
 };
 
