@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "agent/pipeline/uplink_session.h"
+#include "common/log/log.h"
 #include "common/net/curve_keys.h"
 #include "common/net/uv.h"
 #include "common/net/zmq_socket.h"
@@ -32,8 +33,8 @@ std::vector<std::string> rendezvous_order(std::vector<std::string> endpoints,
 class Uplink {
   public:
     // `keys` and `session` must outlive it. `seal_batch` is called when the session asks for it.
-    Uplink(net::Loop& loop, UplinkConfig config, const net::KeyPair& keys, UplinkSession& session,
-           std::function<void()> seal_batch);
+    Uplink(net::Loop& loop, UplinkConfig config, std::string_view host_id, const net::KeyPair& keys,
+           UplinkSession& session, std::function<void()> seal_batch);
     ~Uplink();
 
     void start(std::uint64_t schema_hash);
@@ -42,7 +43,6 @@ class Uplink {
     void on_tick();
     // The endpoint in use or tried last.
     const std::string& endpoint() const { return order_[attempt_ % order_.size()]; }
-    std::string_view state() const;
 
   private:
     struct Connection;
@@ -53,6 +53,7 @@ class Uplink {
     void on_readable();
     void flush();
     void carry_out(UplinkActions actions);
+    void close_later();
 
     net::Loop* loop_;
     UplinkConfig config_;
@@ -64,7 +65,12 @@ class Uplink {
     std::uint64_t schema_hash_ = 0;
     net::ZmqContext context_;
     net::Timer reconnect_;
+    net::Timer attempt_timeout_;
     std::unique_ptr<Connection> connection_;
+    std::vector<std::unique_ptr<Connection>> closing_;
+    std::shared_ptr<int> alive_ =
+        std::make_shared<int>(0);  // for work deferred past this object's end
+    log::RateLimit lost_{6};
     std::deque<std::string> outbox_;  // at most the credit and a few control messages
 };
 

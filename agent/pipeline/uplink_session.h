@@ -11,6 +11,7 @@
 #include <map>
 #include <optional>
 #include <random>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -30,6 +31,7 @@ inline constexpr std::chrono::seconds kBackoffMax{30};
 inline constexpr std::chrono::seconds kRefusedBackoff{
     60};                                          // after a refusal that only an operator can lift
 inline constexpr std::uint32_t kCreditMax = 256;  // whatever the collector grants
+inline constexpr std::size_t kInFlightBytesMax = 8U << 20;  // likewise; one batch may exceed it
 
 // What does not change while the agent runs.
 struct UplinkIdentity {
@@ -44,7 +46,7 @@ enum class UplinkState : std::uint8_t { disconnected, greeting, streaming };
 std::string_view to_string(UplinkState state);
 
 struct UplinkStats {
-    std::uint64_t reconnects = 0;  // connections begun after the first
+    std::uint64_t connections = 0;
     std::uint64_t acked_batches = 0;
     std::uint64_t rejected_batches = 0;
     std::uint64_t messages_refused = 0;  // from the collector, not understood
@@ -66,8 +68,8 @@ class UplinkSession {
 
     UplinkActions on_connected(std::uint64_t schema_hash);
     UplinkActions on_message(std::string_view bytes);
-    // A batch was sealed into the spool.
-    UplinkActions on_batch();
+    // A batch of this schema was sealed into the spool.
+    UplinkActions on_batch(std::uint64_t schema_hash);
     // To be called about once a second: timeouts.
     UplinkActions on_tick();
     // The transport lost the connection, or could not make one.
@@ -80,7 +82,7 @@ class UplinkSession {
   private:
     struct Sent {
         MonoTime at;
-        std::uint64_t schema_hash = 0;
+        std::size_t bytes = 0;
         bool backlog = false;
         bool again = false;  // was sent a second time, after a schema
     };
@@ -90,8 +92,12 @@ class UplinkSession {
     void on(const wire::Ack& ack, UplinkActions& actions);
     void on(const wire::Reject& reject, UplinkActions& actions);
     void on(const wire::SchemaRequest& request, UplinkActions& actions);
+    void adopt_lost_numbers(const wire::Welcome& welcome, UplinkActions& actions);
     void pump(UplinkActions& actions);
-    bool send_batch(std::uint64_t sequence, bool backlog, UplinkActions& actions);
+    void send_batch(std::uint64_t sequence, bool backlog, UplinkActions& actions);
+    bool send_schema(std::uint64_t hash, UplinkActions& actions);
+    void clear_in_flight();
+    void settle(std::map<std::uint64_t, Sent>::iterator sent);
     void end(std::string_view why, std::chrono::milliseconds in, UplinkActions& actions);
     std::chrono::milliseconds next_backoff();
     std::chrono::milliseconds jittered(std::chrono::milliseconds delay);
@@ -112,6 +118,9 @@ class UplinkSession {
     std::uint64_t live_next_ = 0;  // the next one of each lane to be sent
     std::uint64_t backlog_next_ = 0;
     std::size_t backlog_in_flight_ = 0;
+    std::size_t bytes_in_flight_ = 0;
+    bool welcomed_ = false;                 // in this run
+    std::set<std::uint64_t> schemas_owed_;  // asked for before any batch had them
     std::map<std::uint64_t, Sent> in_flight_;
 };
 
