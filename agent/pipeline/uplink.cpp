@@ -92,7 +92,7 @@ Uplink::Uplink(net::Loop& loop, UplinkConfig config, std::string_view host_id,
       context_(1, 8),
       reconnect_(loop, [this] { connect(); }),
       attempt_timeout_(loop, [this] {
-          ++attempt_;
+          move_on_ = true;
           carry_out(session_->on_disconnected(
               "the endpoint cannot be reached or its name not be resolved"));
       }) {}
@@ -105,9 +105,10 @@ void Uplink::start(std::uint64_t schema_hash) {
 }
 
 void Uplink::connect() {
+    if (std::exchange(move_on_, false)) ++attempt_;
     auto opened = open_connection();
     if (!opened) {
-        ++attempt_;
+        move_on_ = true;
         carry_out(session_->on_disconnected(opened.error().context));
         return;
     }
@@ -160,7 +161,7 @@ void Uplink::on_event() {
         carry_out(session_->on_connected(schema_hash_));
         return;
     }
-    if (!connection_->established) ++attempt_;  // the next endpoint, if there are several
+    move_on_ = !connection_->established;
     carry_out(session_->on_disconnected(why_it_ended(**event)));
 }
 

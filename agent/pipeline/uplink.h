@@ -62,6 +62,7 @@ class Uplink {
     std::function<void()> seal_batch_;
     std::vector<std::string> order_;
     std::size_t attempt_ = 0;
+    bool move_on_ = false;  // to the next endpoint, since this one could not be reached
     std::uint64_t schema_hash_ = 0;
     net::ZmqContext context_;
     net::Timer reconnect_;
