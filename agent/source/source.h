@@ -42,10 +42,12 @@ class Source {
     virtual std::string_view name() const = 0;  // as in [source.NAME] and in `status`
     // True: read() may block and runs on a worker thread, never twice at a time.
     virtual bool blocking() const { return false; }
-    // Reads the host. On an error emit() is not called for this instant and the error is shown in
-    // `status`.
+    // True: what could be read is emitted although read() reports an error (one of several files is
+    // missing).
+    virtual bool emits_after_error() const { return false; }
+    // Reads the host. An error is shown in `status` and counted.
     virtual Result<void> read(const SampleInstant& at) = 0;
-    // Records what the last read() got. Called once after each successful read().
+    // Records what the last read() got. Called once after each read() that succeeded, or see above.
     virtual void emit(Recorder& out) = 0;
 };
 

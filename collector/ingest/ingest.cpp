@@ -142,7 +142,8 @@ bool Ingest::admissible(std::string_view connection, std::string_view host,
 bool Ingest::times_are_plausible(const SampleBlock& block) const {
     const std::int64_t latest_ms = to_unix_ms(clock_.wall_now() + limits_.future_max);
     return std::all_of(block.groups.begin(), block.groups.end(), [&](const SampleGroup& group) {
-        return std::all_of(group.timestamps_ms.begin(), group.timestamps_ms.end(),
+        return std::is_sorted(group.timestamps_ms.begin(), group.timestamps_ms.end()) &&
+               std::all_of(group.timestamps_ms.begin(), group.timestamps_ms.end(),
                            [&](std::int64_t t) { return t >= kEarliestMs && t <= latest_ms; });
     });
 }
@@ -194,7 +195,7 @@ void Ingest::handle(std::string_view connection, std::string_view host, const wi
     if (!times_are_plausible(*block)) {
         return refuse(
             stats_.bad_time, wire::RejectReason::over_limit,
-            "samples stamped more than 2 h ahead of the collector's clock, or before 2000");
+            "samples stamped more than 2 h ahead of the collector's clock, before 2000, or out of order");
     }
     const auto position = log_.append({host, batch.epoch, batch.sequence, batch.backlog, batch.body,
                                        body->schema_hash, schema->encoded});

@@ -327,6 +327,12 @@ std::vector<std::string> ConfigTable::strings(std::string_view key,
     return values;
 }
 
+std::vector<std::string> ConfigTable::string_or_strings(std::string_view key) {
+    const toml::node* node = state_->find(key);
+    if (node != nullptr && node->is_string()) return {node->as_string()->get()};
+    return strings(key);
+}
+
 std::map<std::string, std::string> ConfigTable::string_map(std::string_view key) {
     const toml::node* node = state_->find(key);
     std::map<std::string, std::string> values;
@@ -408,6 +414,10 @@ std::vector<std::string> ConfigTable::keys() const {
     for (auto&& [key, value] : *state_->node)
         names.emplace_back(key.str());
     return names;
+}
+
+bool ConfigTable::skip(std::string_view key) {
+    return state_->find(key) != nullptr;
 }
 
 void ConfigTable::error_at(std::string_view key, std::string message) {

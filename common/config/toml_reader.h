@@ -57,6 +57,8 @@ class ConfigTable {
     std::uint64_t size_bytes(std::string_view key, std::uint64_t fallback, std::uint64_t min,
                              std::uint64_t max);
     std::vector<std::string> strings(std::string_view key, std::vector<std::string> fallback = {});
+    // One string or an array of them.
+    std::vector<std::string> string_or_strings(std::string_view key);
     std::map<std::string, std::string> string_map(std::string_view key);
     // One of `allowed`, else an error that lists them.
     std::string choice(std::string_view key, std::string_view fallback,
@@ -71,6 +73,9 @@ class ConfigTable {
     // The keys present in this table, for tables whose keys are names ([severity.P1]).
     std::vector<std::string> keys() const;
 
+    // Counts `key` as known without reading it, for keys that get an error of their own. True when
+    // it is there.
+    bool skip(std::string_view key);
     // Records an error at `key` (or at the table when the key is absent).
     void error_at(std::string_view key, std::string message);
     // To be called once all keys were asked for: reports the unknown ones, here and in the tables

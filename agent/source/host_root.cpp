@@ -1,0 +1,87 @@
+#include "agent/source/host_root.h"
+
+#include <algorithm>
+#include <cerrno>
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "common/base/text.h"
+
+namespace ridgeline::agent {
+
+namespace {
+
+constexpr std::size_t kFirstBufferBytes = 4096;
+constexpr std::size_t kEntriesMax = 100'000;
+
+}  // namespace
+
+Result<HostRoot> HostRoot::open(const std::filesystem::path& root) {
+    UniqueFd fd{::open(root.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)};
+    if (!fd) return fail(errno_error(root.string()));
+    HostRoot result;
+    result.recorded_ = ::faccessat(fd.get(), "statvfs", F_OK, 0) == 0 && root != "/";
+    result.path_ = root;
+    result.fd_ = std::make_shared<UniqueFd>(std::move(fd));
+    return result;
+}
+
+HostFile::HostFile(const HostRoot& root, std::string relative, std::size_t bytes_max)
+    : root_(&root), relative_(std::move(relative)), bytes_max_(bytes_max) {}
+
+Result<std::string_view> HostFile::read() {
+    if (!fd_ || root_->recorded()) {
+        fd_ = UniqueFd{::openat(root_->fd(), relative_.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY)};
+        if (!fd_) return fail(errno_error("/" + relative_));
+    }
+    if (buffer_.size() < kFirstBufferBytes) buffer_.resize(kFirstBufferBytes);
+    for (;;) {
+        // One call, so that the content is of one moment; a buffer that was filled to the brim may
+        // have cut it.
+        const ssize_t n = ::pread(fd_.get(), buffer_.data(), buffer_.size(), 0);
+        if (n < 0) {
+            if (errno == EINTR) continue;
+            const Error error = errno_error("/" + relative_);
+            fd_.reset();
+            return fail(error);
+        }
+        if (static_cast<std::size_t>(n) < buffer_.size()) {
+            return std::string_view(buffer_.data(), static_cast<std::size_t>(n));
+        }
+        if (buffer_.size() >= bytes_max_) {
+            return fail(Errc::limit,
+                        "/" + relative_ + ": larger than " + std::to_string(bytes_max_) + " bytes");
+        }
+        buffer_.resize(buffer_.size() * 2);
+    }
+}
+
+Result<std::vector<std::string>> list_directory(const HostRoot& root, const std::string& relative) {
+    const int fd = ::openat(root.fd(), relative.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) return fail(errno_error("/" + relative));
+    DIR* directory = ::fdopendir(fd);
+    if (directory == nullptr) {
+        ::close(fd);
+        return fail(errno_error("/" + relative));
+    }
+    std::vector<std::string> names;
+    while (const dirent* entry = ::readdir(directory)) {
+        const std::string_view name = entry->d_name;
+        if (name == "." || name == "..") continue;
+        if (names.size() == kEntriesMax) break;
+        names.emplace_back(name);
+    }
+    ::closedir(directory);
+    std::sort(names.begin(), names.end());
+    return names;
+}
+
+Result<std::string> read_attribute(const HostRoot& root, const std::string& relative) {
+    HostFile file(root, relative, 64 * 1024);
+    RL_ASSIGN_OR_RETURN(const std::string_view content, file.read());
+    return std::string(trim(content));
+}
+
+}  // namespace ridgeline::agent

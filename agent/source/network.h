@@ -1,0 +1,74 @@
+// Network interfaces: /proc/net/dev and /sys/class/net.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "agent/source/host_root.h"
+#include "agent/source/source.h"
+
+namespace ridgeline::agent {
+
+struct InterfaceCounters {
+    std::string_view name;  // refers into the text that was parsed
+    // received, then transmitted
+    std::array<std::uint64_t, 2> bytes{};
+    std::array<std::uint64_t, 2> packets{};
+    std::array<std::uint64_t, 2> errors{};
+    std::array<std::uint64_t, 2> dropped{};
+};
+// The name ends at the last colon (aliases have one in their name). False when the header is not
+// the known one.
+bool parse_net_dev(std::string_view text, std::vector<InterfaceCounters>& out);
+
+struct NetworkOptions {
+    // Interfaces with hardware behind them, and bonds, teams, VLANs, tunnels; containers' veth
+    // pairs and their like come and go by the hundred and are left out.
+    bool virtual_interfaces = false;
+    std::vector<std::string> include;  // globs; an interface listed here is in whatever it is
+    std::vector<std::string> exclude = {"lo"};
+};
+
+class NetworkSource final : public Source {
+  public:
+    NetworkSource(const HostRoot& root, NetworkOptions options);
+    std::string_view name() const override { return "network"; }
+    Result<void> read(const SampleInstant& at) override;
+    void emit(Recorder& out) override;
+
+  private:
+    struct Interface {
+        bool wanted = false;
+        bool present = false;
+        std::string index;  // the kernel's; another one under the same name is another interface
+        bool has_previous = false;
+        InterfaceCounters previous, now;  // their names are not used
+        std::array<std::optional<double>, 2> bytes_per_second;
+        std::optional<bool> up;
+        std::optional<double> speed_bytes_per_second;
+        std::optional<HostFile> carrier_file, speed_file;
+        bool declared = false;
+        std::array<SlotId, 2> io{}, packets{}, errors{}, dropped{}, throughput{}, utilization{};
+        SlotId up_slot{}, speed_slot{};
+    };
+    bool wanted(const std::string& name) const;
+    void refresh(const std::string& name, Interface& interface);
+    void digest(Interface& interface, const InterfaceCounters& now, double seconds);
+    void declare(const std::string& name, Interface& interface, Recorder& out) const;
+    void retire(Interface& interface, Recorder& out) const;
+
+    HostFile file_;
+    const HostRoot* root_;
+    NetworkOptions options_;
+    std::vector<InterfaceCounters> parsed_;
+    std::map<std::string, Interface, std::less<>> interfaces_;
+    std::optional<MonoTime> previous_at_;
+    std::uint32_t rounds_ = 0;
+};
+
+}  // namespace ridgeline::agent

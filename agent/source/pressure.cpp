@@ -1,0 +1,89 @@
+#include "agent/source/pressure.h"
+
+#include <algorithm>
+#include <cerrno>
+
+#include "agent/source/rounding.h"
+#include "common/base/text.h"
+
+namespace ridgeline::agent {
+
+namespace {
+
+constexpr std::array<const char*, 2> kScopes = {"some", "full"};
+
+std::optional<std::uint64_t> total_of(std::string_view line) {
+    for (std::string_view field = next_field(line); !field.empty(); field = next_field(line)) {
+        if (field.starts_with("total=")) return to_u64(field.substr(6));
+    }
+    return {};
+}
+
+}  // namespace
+
+PressureTotals parse_pressure(std::string_view text) {
+    PressureTotals totals;
+    while (!text.empty()) {
+        std::string_view line = next_line(text);
+        const std::string_view scope = next_field(line);
+        if (scope == "some") totals.some_us = total_of(line);
+        if (scope == "full") totals.full_us = total_of(line);
+    }
+    return totals;
+}
+
+PressureSource::PressureSource(const HostRoot& root) {
+    for (const char* name : {"cpu", "memory", "io"}) {
+        resources_.push_back({name, HostFile(root, std::string("proc/pressure/") + name), {}});
+    }
+}
+
+Result<void> PressureSource::read(const SampleInstant& at) {
+    const double elapsed_us =
+        previous_at_ ? std::chrono::duration<double, std::micro>(at.mono - *previous_at_).count()
+                     : 0;
+    previous_at_ = at.mono;
+    for (Resource& resource : resources_) {
+        PressureTotals totals;
+        const auto text = resource.file.read();
+        if (text) {
+            totals = parse_pressure(*text);
+        } else if (text.error().code != Errc::not_found && text.error().sys_errno != EOPNOTSUPP) {
+            return fail(text.error());
+        }
+        const std::array<std::optional<std::uint64_t>, 2> now = {totals.some_us, totals.full_us};
+        for (std::size_t i = 0; i < 2; ++i) {
+            Scope& scope = resource.scopes[i];
+            scope.previous_us = scope.now_us;
+            scope.now_us = now[i];
+            scope.utilization.reset();
+            if (!scope.previous_us || !scope.now_us || *scope.now_us < *scope.previous_us ||
+                elapsed_us <= 0)
+                continue;
+            const double share =
+                static_cast<double>(*scope.now_us - *scope.previous_us) / elapsed_us;
+            scope.utilization = round_ratio(
+                std::min(1.0, share));  // the kernel's totals lag, and catch up past 100 %
+        }
+    }
+    return {};
+}
+
+void PressureSource::emit(Recorder& out) {
+    for (Resource& resource : resources_) {
+        for (std::size_t i = 0; i < 2; ++i) {
+            Scope& scope = resource.scopes[i];
+            if (!scope.now_us) continue;
+            if (!scope.declared) {
+                const Attributes attributes{{"resource", resource.name}, {"scope", kScopes[i]}};
+                scope.stall = out.declare("system.pressure.stall_time", attributes);
+                scope.share = out.declare("system.pressure.utilization", attributes);
+                scope.declared = true;
+            }
+            out.record(scope.stall, static_cast<double>(*scope.now_us / 1000) / 1000);
+            if (scope.utilization) out.record(scope.share, *scope.utilization);
+        }
+    }
+}
+
+}  // namespace ridgeline::agent

@@ -1,0 +1,106 @@
+#include "collector/alert/sqlite.h"
+
+#include <sqlite3.h>
+
+namespace ridgeline::collector {
+
+namespace {
+
+tl::unexpected<Error> database_fail(sqlite3* database, std::string_view what) {
+    const int code = sqlite3_errcode(database);
+    const bool damaged = code == SQLITE_CORRUPT || code == SQLITE_NOTADB;
+    return fail(damaged ? Errc::corrupt : Errc::io,
+                std::string(what) + ": " + sqlite3_errmsg(database));
+}
+
+}  // namespace
+
+void Statement::Finalizer::operator()(sqlite3_stmt* statement) const {
+    sqlite3_finalize(statement);
+}
+void Database::Closer::operator()(sqlite3* database) const {
+    sqlite3_close_v2(database);
+}
+
+Statement& Statement::bind(int index, std::int64_t value) {
+    sqlite3_bind_int64(statement_.get(), index, value);
+    return *this;
+}
+Statement& Statement::bind(int index, double value) {
+    sqlite3_bind_double(statement_.get(), index, value);
+    return *this;
+}
+Statement& Statement::bind(int index, std::string_view text) {
+    sqlite3_bind_text(statement_.get(), index, text.data(), static_cast<int>(text.size()),
+                      SQLITE_TRANSIENT);
+    return *this;
+}
+Statement& Statement::bind_null(int index) {
+    sqlite3_bind_null(statement_.get(), index);
+    return *this;
+}
+
+Result<bool> Statement::step() {
+    const int code = sqlite3_step(statement_.get());
+    if (code == SQLITE_ROW) return true;
+    if (code == SQLITE_DONE) return false;
+    return database_fail(sqlite3_db_handle(statement_.get()), "database");
+}
+
+void Statement::reset() {
+    sqlite3_reset(statement_.get());
+    sqlite3_clear_bindings(statement_.get());
+}
+
+std::int64_t Statement::integer(int column) const {
+    return sqlite3_column_int64(statement_.get(), column);
+}
+double Statement::real(int column) const {
+    return sqlite3_column_double(statement_.get(), column);
+}
+std::string Statement::text(int column) const {
+    const auto* text = reinterpret_cast<const char*>(sqlite3_column_text(statement_.get(), column));
+    return text == nullptr ? std::string()
+                           : std::string(text, static_cast<std::size_t>(
+                                                   sqlite3_column_bytes(statement_.get(), column)));
+}
+bool Statement::is_null(int column) const {
+    return sqlite3_column_type(statement_.get(), column) == SQLITE_NULL;
+}
+
+Result<Database> Database::open(const std::filesystem::path& file) {
+    Database database;
+    sqlite3* raw = nullptr;
+    const int code =
+        sqlite3_open_v2(file.c_str(), &raw, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, nullptr);
+    database.database_.reset(raw);
+    if (code != SQLITE_OK) return database_fail(raw, file.string());
+    sqlite3_busy_timeout(raw, 1000);
+    RL_TRY(database.execute(
+        "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON;"));
+    return database;
+}
+
+Result<void> Database::execute(const std::string& sql) {
+    if (sqlite3_exec(database_.get(), sql.c_str(), nullptr, nullptr, nullptr) != SQLITE_OK) {
+        return database_fail(database_.get(), "database");
+    }
+    return {};
+}
+
+Result<Statement> Database::prepare(std::string_view sql) {
+    sqlite3_stmt* raw = nullptr;
+    if (sqlite3_prepare_v2(database_.get(), sql.data(), static_cast<int>(sql.size()), &raw,
+                           nullptr) != SQLITE_OK) {
+        return database_fail(database_.get(), "database");
+    }
+    Statement statement;
+    statement.statement_.reset(raw);
+    return statement;
+}
+
+std::int64_t Database::last_insert_id() const {
+    return sqlite3_last_insert_rowid(database_.get());
+}
+
+}  // namespace ridgeline::collector
