@@ -1,4 +1,5 @@
-// The agent about itself: ridgeline.agent.*, a source like any other.
+// The pipeline about itself: what was sampled, spooled, sent and dropped (ridgeline.agent.*), a
+// source like any other.
 #pragma once
 
 #include <functional>
@@ -9,11 +10,11 @@
 
 namespace ridgeline::agent {
 
-class SelfSource final : public Source {
+class PipelineSource final : public Source {
   public:
-    explicit SelfSource(std::function<AgentStatus()> gather) : gather_(std::move(gather)) {}
+    explicit PipelineSource(std::function<AgentStatus()> gather) : gather_(std::move(gather)) {}
 
-    std::string_view name() const override { return "agent"; }
+    std::string_view name() const override { return "pipeline"; }
     Result<void> read(const SampleInstant& at) override;
     void emit(Recorder& out) override;
 
@@ -22,8 +23,6 @@ class SelfSource final : public Source {
 
     std::function<AgentStatus()> gather_;
     AgentStatus status_;
-    double rss_bytes_ = 0;
-    double cpu_seconds_ = 0;
     std::vector<SlotId> slots_;
     struct SourceSlots {
         SlotId errors;
