@@ -27,7 +27,7 @@ struct AgentConfig {
     std::filesystem::path root = "/";
     // [collector]
     std::vector<std::string> endpoints;  // empty: samples are spooled and wait
-    std::string server_key_file = "/etc/ridgeline/collector.pub";
+    std::filesystem::path server_key_file = "/etc/ridgeline/collector.pub";
     std::chrono::milliseconds batch{10'000};
     std::filesystem::path key_file = kDefaultKeyFile;
     // [spool]

@@ -2,70 +2,47 @@
 // `status`.
 #pragma once
 
-#include <chrono>
-#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <memory>
-#include <optional>
 #include <string>
 #include <string_view>
-#include <vector>
 
-#include "agent/pipeline/spool.h"
-#include "common/base/clock.h"
+#include "agent/pipeline/agent_status.h"
+#include "common/base/file.h"
 #include "common/base/result.h"
 #include "common/net/uv.h"
 
 namespace ridgeline::agent {
 
-struct SourceStatus {
-    std::string name;
-    std::chrono::milliseconds interval{0};
-    std::uint64_t rounds = 0;
-    std::uint64_t errors = 0;
-    std::uint64_t overruns = 0;
-    std::chrono::nanoseconds last_duration{0};
-    std::string last_error;  // empty when the last round went well
-};
-
-struct AgentStatus {
-    std::string host_id;
-    std::string version;
-    std::string public_key;
-    WallTime now;
-    WallTime started;
-    std::uint64_t samples = 0;
-    std::uint64_t ticks_missed = 0;
-    std::vector<SourceStatus> sources;
-    SpoolStats spool;
-    std::optional<WallTime> spool_oldest;
-    std::string uplink_state;  // "no collector configured" "disconnected" "greeting" "streaming"
-    std::string uplink_endpoint;
-    std::string uplink_error;
-    std::uint64_t reconnects = 0;
-    std::uint64_t in_flight = 0;
-    std::uint64_t acked_batches = 0;
-};
-
 std::string to_json(const AgentStatus& status);
-std::string to_table(const AgentStatus& status);
+// The same for people: indented, a line a value, elements of arrays on a line each.
+std::string readable(std::string_view json);
 
-// Answers every connection with one JSON object and closes it. Loop thread.
+// Answers every connection with the JSON object and closes it. Loop thread.
 class StatusServer {
   public:
-    // Errc::io when the socket cannot be made; a stale one is replaced.
+    // Makes the socket (0660) and its directory; takes the place of a socket that nobody listens on
+    // any more. Errc::unavailable when another agent does.
     static Result<std::unique_ptr<StatusServer>> open(net::Loop& loop,
                                                       const std::filesystem::path& socket,
-                                                      std::function<AgentStatus()> gather);
-    virtual ~StatusServer() = default;
+                                                      std::function<std::string()> answer);
+    ~StatusServer();
+    StatusServer(const StatusServer&) = delete;
+    StatusServer& operator=(const StatusServer&) = delete;
+
+  private:
+    StatusServer(net::Loop& loop, std::filesystem::path path, UniqueFd listener,
+                 std::function<std::string()> answer);
+    void on_connection();
+
+    std::filesystem::path path_;
+    UniqueFd listener_;
+    std::function<std::string()> answer_;
+    net::Poll poll_;
 };
 
-struct StatusAnswer {
-    std::string json;
-    std::string table;
-};
-// Asks a running agent; blocks for at most 5 s.
-Result<std::string> ask_status(const std::filesystem::path& socket, bool as_json);
+// Asks a running agent; blocks for at most 5 s. Errc::unavailable when none runs.
+Result<std::string> ask_status(const std::filesystem::path& socket);
 
 }  // namespace ridgeline::agent
