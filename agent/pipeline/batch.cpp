@@ -4,7 +4,6 @@
 #include <cmath>
 #include <utility>
 
-#include "common/metric/sample_block.h"
 #include "common/wire/block_codec.h"
 
 namespace ridgeline::agent {
@@ -22,6 +21,8 @@ bool within_limits(const SeriesDescriptor& series) {
     });
 }
 
+}  // namespace
+
 SampleGroup to_columns(const std::vector<std::int64_t>& stamps_ms, const std::vector<double>& rows,
                        std::size_t columns) {
     SampleGroup group;
@@ -36,8 +37,6 @@ SampleGroup to_columns(const std::vector<std::int64_t>& stamps_ms, const std::ve
     }
     return group;
 }
-
-}  // namespace
 
 void Batcher::begin_round(std::string_view source, const SampleInstant& at) {
     const auto it = std::find_if(groups_.begin(), groups_.end(),

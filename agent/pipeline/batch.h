@@ -19,6 +19,7 @@
 
 #include "agent/source/source.h"
 #include "common/base/clock.h"
+#include "common/metric/sample_block.h"
 #include "common/metric/series.h"
 #include "common/wire/messages.h"
 
@@ -44,6 +45,10 @@ struct RoundView {
     std::int64_t stamp_ms = 0;
     std::span<const double> values;  // one per series of the group, in schema order
 };
+
+// Rounds one after the other -> columns; `rows` holds stamps_ms.size() rounds of `columns` values.
+SampleGroup to_columns(const std::vector<std::int64_t>& stamps_ms, const std::vector<double>& rows,
+                       std::size_t columns);
 
 class Batcher final : public Recorder {
   public:

@@ -1,11 +1,9 @@
 #include "agent/pipeline/head_journal.h"
 
-#include <array>
-#include <chrono>
+#include <algorithm>
 #include <string>
 #include <utility>
 
-#include "common/metric/sample_block.h"
 #include "common/wire/block_codec.h"
 
 namespace ridgeline::agent {
@@ -56,17 +54,11 @@ struct Rounds {
     std::optional<SealedBatch> seal() const {
         SampleBlock block;
         std::int64_t newest_ms = 0;
-        for (const Group& group : groups) {
-            const std::size_t rounds = group.stamps_ms.size();
-            const std::size_t columns = rounds == 0 ? 0 : group.rows.size() / rounds;
-            SampleGroup& out = block.groups.emplace_back();
-            out.timestamps_ms = group.stamps_ms;
-            out.series_count = schema.groups[block.groups.size() - 1].series.size();
-            out.values.resize(group.rows.size());
-            for (std::size_t i = 0; i < group.rows.size(); ++i) {
-                out.values[(i % columns) * rounds + i / columns] = group.rows[i];
-            }
-            if (rounds > 0) newest_ms = std::max(newest_ms, group.stamps_ms.back());
+        for (std::size_t i = 0; i < groups.size(); ++i) {
+            const Group& group = groups[i];
+            block.groups.push_back(
+                to_columns(group.stamps_ms, group.rows, schema.groups[i].series.size()));
+            if (!group.stamps_ms.empty()) newest_ms = std::max(newest_ms, group.stamps_ms.back());
         }
         if (newest_ms == 0) return std::nullopt;
         SealedBatch sealed;
@@ -122,7 +114,7 @@ void HeadJournal::add(const RoundView& round, const SharedSchema& schema, std::u
 
 Result<void> HeadJournal::write() {
     if (pending_.empty()) return {};
-    const Result<void> written = paused_ ? Result<void>{} : append_pending();
+    Result<void> written = paused_ ? Result<void>{} : append_pending();
     if (!written) paused_ = true;  // what follows a gap would be useless
     pending_.clear();
     return written;
