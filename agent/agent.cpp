@@ -442,20 +442,8 @@ void Agent::reload() {
         return;
     }
     const AgentConfig& next = loaded.config;
-    const std::pair<const char*, bool> fixed[] = {
-        {"agent.host_id", next.host_id != config_.host_id},
-        {"agent.root", next.root != config_.root},
-        {"agent.tags", next.tags != config_.tags},
-        {"collector.endpoints", next.endpoints != config_.endpoints},
-        {"collector.server_key_file", next.server_key_file != config_.server_key_file},
-        {"collector.key_file", next.key_file != config_.key_file},
-        {"spool.path", next.spool_path != config_.spool_path},
-        {"spool.max_size", next.spool_bytes_max != config_.spool_bytes_max},
-        {"status.socket", next.status_socket != config_.status_socket},
-    };
-    for (const auto& [key, changed] : fixed) {
-        if (changed)
-            log::warning("this change takes effect when the agent is restarted", {{"key", key}});
+    for (const std::string& key : keys_needing_restart(config_, next)) {
+        log::warning("this change takes effect when the agent is restarted", {{"key", key}});
     }
     seal();
     config_.interval = next.interval;

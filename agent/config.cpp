@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include "common/base/file.h"
 #include "common/base/text.h"
-#include "common/net/curve_keys.h"
 
 namespace ridgeline::agent {
 
@@ -120,6 +120,25 @@ Result<std::string> resolve_host_id(const AgentConfig& config) {
     return fail(Errc::not_found,
                 "this host has no /etc/machine-id; run systemd-machine-id-setup, or set host_id in "
                 "[agent]");
+}
+
+std::vector<std::string> keys_needing_restart(const AgentConfig& running, const AgentConfig& next) {
+    const std::pair<const char*, bool> fixed[] = {
+        {"agent.host_id", next.host_id != running.host_id},
+        {"agent.root", next.root != running.root},
+        {"agent.tags", next.tags != running.tags},
+        {"collector.endpoints", next.endpoints != running.endpoints},
+        {"collector.server_key_file", next.server_key_file != running.server_key_file},
+        {"collector.key_file", next.key_file != running.key_file},
+        {"spool.path", next.spool_path != running.spool_path},
+        {"spool.max_size", next.spool_bytes_max != running.spool_bytes_max},
+        {"status.socket", next.status_socket != running.status_socket},
+    };
+    std::vector<std::string> keys;
+    for (const auto& [key, changed] : fixed) {
+        if (changed) keys.emplace_back(key);
+    }
+    return keys;
 }
 
 }  // namespace ridgeline::agent

@@ -53,4 +53,7 @@ LoadedAgentConfig read_agent_config(ConfigDocument document);
 // do.
 Result<std::string> resolve_host_id(const AgentConfig& config);
 
+// The keys that differ and that a running agent cannot change.
+std::vector<std::string> keys_needing_restart(const AgentConfig& running, const AgentConfig& next);
+
 }  // namespace ridgeline::agent

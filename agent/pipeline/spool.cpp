@@ -4,35 +4,12 @@
 #include <array>
 #include <utility>
 
-#include <sodium.h>
-
 #include "agent/pipeline/bytes.h"
-#include "common/base/text.h"
+#include "agent/pipeline/spool_format.h"
 
 namespace ridgeline::agent {
 
-namespace {
-
-constexpr SegmentMagic kSpoolMagic = {'R', 'L', 'S', 'P', 'O', 'O', 'L', '\n'};
-constexpr std::string_view kEpochFileName = "epoch";
-constexpr std::string_view kSegmentSuffix = ".seg";
-constexpr std::size_t kSequenceDigits = 20;
-constexpr std::size_t kEpochDigits = 16;
-
-enum : std::uint8_t { kSchemaRecord = 1, kBatchRecord = 2, kAckedRecord = 3 };
-
-std::string segment_name(std::uint64_t base) {
-    std::string digits = std::to_string(base);
-    return std::string(kSequenceDigits - digits.size(), '0') + digits + std::string(kSegmentSuffix);
-}
-
-std::optional<std::uint64_t> base_of(std::string_view name) {
-    if (name.size() != kSequenceDigits + kSegmentSuffix.size() || !name.ends_with(kSegmentSuffix))
-        return std::nullopt;
-    return to_u64(name.substr(0, kSequenceDigits));
-}
-
-}  // namespace
+using namespace spool_format;
 
 std::string_view to_string(DropReason reason) {
     switch (reason) {
@@ -59,100 +36,6 @@ Spool::Spool(Storage& storage, const SpoolOptions& options)
     // With few large segments, dropping the oldest one when the spool is full would drop too much
     // at once.
     options_.segment_bytes = std::min(options_.segment_bytes, options_.bytes_max / 16);
-}
-
-Result<Spool> Spool::open(Storage& storage, const SpoolOptions& options) {
-    Spool spool(storage, options);
-    RL_TRY(spool.load_epoch());
-    RL_ASSIGN_OR_RETURN(const auto names, storage.list());
-    std::vector<std::uint64_t> acked;
-    for (const std::string& name : names) {
-        if (base_of(name)) RL_TRY(spool.load_segment(name, acked));
-    }
-    for (const std::uint64_t sequence : acked)
-        spool.forget(sequence);
-    spool.remove_acked_segments();
-    spool.first_of_run_ = spool.next_sequence_;
-    spool.numbers_on_disk_ = spool.next_sequence_;
-    return spool;
-}
-
-Result<void> Spool::load_epoch() {
-    if (auto file = storage_->open_read(kEpochFileName)) {
-        std::array<std::byte, kEpochDigits> digits{};
-        const auto n = (*file)->read_at(0, digits);
-        if (n && *n == digits.size()) {
-            const auto value = parse_hex_u64(as_text(digits));
-            if (value) {
-                epoch_ = *value;
-                epoch_saved_ = true;
-                return {};
-            }
-        }
-    }
-    randombytes_buf(&epoch_, sizeof epoch_);
-    if (auto saved = save_epoch(); !saved) note_disk_error(saved.error());
-    return {};
-}
-
-Result<void> Spool::save_epoch() {
-    RL_ASSIGN_OR_RETURN(const auto file, storage_->open_append(kEpochFileName));
-    RL_TRY(file->truncate_to(0));
-    RL_TRY(file->append(as_bytes(hex_u64(epoch_) + "\n")));
-    RL_TRY(file->sync());
-    RL_TRY(storage_->sync_directory());
-    epoch_saved_ = true;
-    return {};
-}
-
-Result<void> Spool::load_segment(const std::string& name, std::vector<std::uint64_t>& acked) {
-    Segment segment;
-    segment.name = name;
-    segment.base = *base_of(name);
-    segment.bytes = kSegmentHeaderBytes;
-    const auto index_record = [&](const Record& record) {
-        segment.bytes = record.end_offset;
-        ByteReader in(record.payload);
-        if (record.type == kSchemaRecord) {
-            if (const auto hash = in.u64()) segment.schemas.push_back({*hash, record.offset});
-        } else if (record.type == kBatchRecord) {
-            const auto sequence = in.u64();
-            const auto body = wire::decode_body(as_text(in.rest()), wire::Limits{});
-            const std::uint64_t last =
-                segment.entries.empty() ? 0 : segment.entries.back().sequence;
-            if (!sequence || !body || *sequence <= last || *sequence < segment.base) return;
-            segment.entries.push_back(
-                {*sequence, static_cast<std::uint32_t>(record.offset), body->sample_count, false});
-        } else if (record.type == kAckedRecord) {
-            while (const auto sequence = in.u64())
-                acked.push_back(*sequence);
-        }
-    };
-    writer_.reset();  // of the segment before: only the last one is written to
-    auto reopened = SegmentWriter::reopen(*storage_, name, kSpoolMagic, index_record);
-    if (reopened) {
-        stats_.torn_bytes += reopened->torn_bytes;
-        writer_ = std::move(reopened->writer);
-    } else if (reopened.error().code == Errc::corrupt) {
-        if (auto file = storage_->open_append(name)) stats_.torn_bytes += (*file)->size_bytes();
-        if (auto removed = storage_->remove(name); !removed) note_disk_error(removed.error());
-        next_sequence_ = std::max(next_sequence_, segment.base);
-        return {};
-    } else {
-        // Read-only disk, unreadable sector, newer version: what could be read is sent, the file
-        // stays as it is.
-        note_disk_error(reopened.error());
-        next_sequence_ = std::max(next_sequence_, segment.base);
-        if (segment.entries.empty()) return {};
-    }
-    segment.held = segment.entries.size();
-    stats_.batches += segment.held;
-    stats_.bytes += segment.bytes;
-    next_sequence_ = std::max(next_sequence_, segment.base);
-    if (!segment.entries.empty())
-        next_sequence_ = std::max(next_sequence_, segment.entries.back().sequence + 1);
-    segments_.push_back(std::move(segment));
-    return {};
 }
 
 void Spool::skip_to(std::uint64_t sequence) {
@@ -249,8 +132,7 @@ Result<void> Spool::write_to_segment(const Waiting& batch) {
 Result<void> Spool::open_segment(std::uint64_t base) {
     close_segment();
     const std::string name = segment_name(base);
-    auto created =
-        SegmentWriter::create(*storage_, name, kSpoolMagic, base, options_.segment_bytes);
+    auto created = SegmentWriter::create(*storage_, name, kMagic, base, options_.segment_bytes);
     if (!created) {
         // On a full disk the empty file would be left behind; if it cannot even be removed it does
         // no harm.
@@ -429,7 +311,7 @@ Result<std::string> Spool::read(std::uint64_t sequence) {
         std::lower_bound(segment.entries.begin(), segment.entries.end(), sequence, before);
     if (!reader_ || reader_->name != segment.name) {
         reader_.reset();
-        RL_ASSIGN_OR_RETURN(auto reader, SegmentReader::open(*storage_, segment.name, kSpoolMagic));
+        RL_ASSIGN_OR_RETURN(auto reader, SegmentReader::open(*storage_, segment.name, kMagic));
         reader_ = CachedReader{segment.name, std::move(reader)};
     }
     if (reader_->reader.offset() != entry->offset) reader_->reader.seek(entry->offset);
@@ -451,8 +333,7 @@ Result<std::string> Spool::schema(std::uint64_t hash) {
     for (auto segment = segments_.rbegin(); segment != segments_.rend(); ++segment) {
         for (const SchemaPlace& place : segment->schemas) {
             if (place.hash != hash) continue;
-            RL_ASSIGN_OR_RETURN(auto reader,
-                                SegmentReader::open(*storage_, segment->name, kSpoolMagic));
+            RL_ASSIGN_OR_RETURN(auto reader, SegmentReader::open(*storage_, segment->name, kMagic));
             reader.seek(place.offset);
             RL_ASSIGN_OR_RETURN(const auto record, reader.next());
             if (!record || record->type != kSchemaRecord) break;

@@ -103,5 +103,16 @@ TEST_CASE("a host id is the literal, or the machine id under the root", "[config
     REQUIRE(*resolve_host_id(config) == "0123456789abcdef0123456789abcdef");
 }
 
+TEST_CASE("a reload says which changes have to wait for a restart", "[config]") {
+    AgentConfig next;
+    next.interval = 5s;
+    next.batch = 30s;
+    REQUIRE(keys_needing_restart(AgentConfig{}, next).empty());
+    next.host_id = "other";
+    next.spool_path = "/elsewhere";
+    REQUIRE(keys_needing_restart(AgentConfig{}, next) ==
+            std::vector<std::string>{"agent.host_id", "spool.path"});
+}
+
 }  // namespace
 }  // namespace ridgeline::agent
