@@ -28,7 +28,7 @@ int run(const std::string& file, bool print_alerts) {
     const auto config = load(file);
     if (!config) return kBadConfig;
     log::set_level(config->log_level);
-    const auto finished = run_collector(*config, file, print_alerts);
+    const auto finished = run_collector(*config, print_alerts);
     if (finished) return 0;
     log::error("cannot run", {{"error", finished.error().context}});
     return kFailed;

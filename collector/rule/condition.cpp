@@ -176,6 +176,14 @@ Condition::Outcome Condition::settle(const Rule& rule, std::int64_t received_ms)
     return decide(rule, received_ms);
 }
 
+std::int64_t Condition::breaching_since_ms() const {
+    std::int64_t since = 0;
+    for (const auto& start : breach_start_) {
+        if (start && (since == 0 || *start < since)) since = *start;
+    }
+    return since;
+}
+
 std::optional<Condition::Firing> Condition::firing() const {
     if (state_ != ConditionState::firing && state_ != ConditionState::clearing) return {};
     return Firing{level_, since_ms_, announced_};

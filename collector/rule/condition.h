@@ -64,7 +64,8 @@ class Condition {
     std::size_t level() const { return level_; }
     std::int64_t newest_ms() const { return newest_ms_; }
     double newest_value() const { return newest_value_; }  // aggregated
-    std::int64_t since_ms() const { return since_ms_; }
+    // Of the earliest running breach; 0 when there is none.
+    std::int64_t breaching_since_ms() const;
 
     // What must outlive a restart: that it fires. Everything else follows from the stored samples
     // (begin_history).

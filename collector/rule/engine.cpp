@@ -194,7 +194,7 @@ std::vector<RuleEngine::Pending> RuleEngine::pending() const {
     for (const auto& [key, entry] : conditions_) {
         if (entry.condition.state() != ConditionState::pending) continue;
         out.push_back({key, rules_[entry.rule].id, entry.host, entry.attributes,
-                       entry.condition.newest_ms(), entry.condition.newest_value()});
+                       entry.condition.breaching_since_ms(), entry.condition.newest_value()});
     }
     std::sort(out.begin(), out.end(),
               [](const Pending& a, const Pending& b) { return a.key < b.key; });

@@ -80,7 +80,7 @@ class RuleEngine {
         std::string rule;
         std::string host;
         Attributes attributes;
-        std::int64_t newest_ms = 0;
+        std::int64_t since_ms = 0;
         double value = 0;
     };
     std::vector<Pending> pending() const;

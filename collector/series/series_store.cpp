@@ -125,6 +125,19 @@ void SeriesStore::trim(WallTime now) {
         entry.window.trim(oldest_ms);
 }
 
+std::map<std::string, std::int64_t> SeriesStore::hosts() const {
+    std::map<std::string, std::int64_t> found;
+    for (const auto& [host, series] : by_host_) {
+        for (const auto& [key, id] : series) {
+            const WindowSeries& window = entries_[id].window;
+            if (window.empty()) continue;
+            const auto [it, added] = found.try_emplace(host, window.latest_ms());
+            it->second = std::max(it->second, window.latest_ms());
+        }
+    }
+    return found;
+}
+
 std::size_t SeriesStore::series_count(std::string_view host) const {
     const auto it = by_host_.find(host);
     return it == by_host_.end() ? 0 : it->second.size();

@@ -76,6 +76,8 @@ class SeriesStore {
     // Drops what is older than the window. To be called now and then.
     void trim(WallTime now);
 
+    // Every host of the window with the time of its newest sample.
+    std::map<std::string, std::int64_t> hosts() const;
     std::size_t series_count() const { return entries_.size(); }
     std::size_t series_count(std::string_view host) const;
     std::size_t bytes() const;

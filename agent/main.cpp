@@ -1,0 +1,178 @@
+// ridgeline-agent's command line: parses arguments and hands over.
+#include <algorithm>
+#include <cstdio>
+#include <iostream>
+#include <string>
+#include <string_view>
+#include <thread>
+
+#include <getopt.h>
+
+#include "agent/agent.h"
+#include "agent/config.h"
+#include "agent/once.h"
+#include "agent/source/catalogue.h"
+#include "agent/source/host_root.h"
+#include "agent/status.h"
+#include "common/net/curve_keys.h"
+
+namespace {
+
+using namespace ridgeline;
+using namespace ridgeline::agent;
+
+enum ExitCode : int { kOk = 0, kFailed = 1, kUsage = 2 };
+
+constexpr std::string_view kHelp =
+    "ridgeline-agent: samples this host and streams it to a Ridgeline collector\n"
+    "\n"
+    "usage: ridgeline-agent COMMAND [options]\n"
+    "\n"
+    "  run                 the service\n"
+    "  check               reads the configuration and says what is wrong with it\n"
+    "  once                samples now, prints, exits; needs no collector\n"
+    "      --source NAME       that source only\n"
+    "      --format FORMAT     table (default), json or prometheus\n"
+    "  status              asks the running agent how it is\n"
+    "      --json              as one JSON object\n"
+    "  keygen              makes this agent's key pair if there is none, prints the public key\n"
+    "\n"
+    "  -c, --config FILE   default /etc/ridgeline/agent.toml\n"
+    "  -h, --help\n"
+    "  -V, --version\n"
+    "\n"
+    "exit codes: 0 ok, 1 failed, 2 bad usage or configuration\n";
+
+struct Arguments {
+    std::string command;
+    std::string config = kDefaultConfigPath;
+    bool config_given = false;
+    std::string source;
+    std::string format = "table";
+    bool json = false;
+};
+
+int fail_usage(std::string_view message) {
+    std::fprintf(stderr, "ridgeline-agent: %.*s; see ridgeline-agent --help\n",
+                 static_cast<int>(message.size()), message.data());
+    return kUsage;
+}
+
+int report(const Error& error) {
+    std::fprintf(stderr, "ridgeline-agent: %s\n", error.context.c_str());
+    return kFailed;
+}
+
+// A missing file at the default place is no mistake for commands that can do without: defaults
+// apply.
+LoadedAgentConfig load(const Arguments& arguments) {
+    if (!arguments.config_given && !std::filesystem::exists(arguments.config)) {
+        return read_agent_config(ConfigDocument::parse("", arguments.config));
+    }
+    return load_agent_config(arguments.config);
+}
+
+int keygen(const AgentConfig& config) {
+    const auto loaded = net::load_or_create_key_file(config.key_file);
+    if (!loaded) return report(loaded.error());
+    std::printf("%s\n", loaded->keys.public_z85.c_str());
+    return kOk;
+}
+
+int status(const AgentConfig& config, bool json) {
+    const auto answer = ask_status(config.status_socket);
+    if (!answer) return report(answer.error());
+    std::fputs(json ? answer->c_str() : readable(*answer).c_str(), stdout);
+    return kOk;
+}
+
+int once(const AgentConfig& config, const Arguments& arguments) {
+    OnceOptions options;
+    options.source = arguments.source;
+    if (arguments.format == "json") {
+        options.format = OnceFormat::json;
+    } else if (arguments.format == "prometheus") {
+        options.format = OnceFormat::prometheus;
+    } else if (arguments.format != "table") {
+        return fail_usage("unknown format " + arguments.format);
+    }
+    const auto root = HostRoot::open(config.root);
+    if (!root) return report(root.error());
+    auto sources = make_sources(config.sources, *root);
+    const bool known =
+        std::any_of(sources.begin(), sources.end(), [&](const ScheduledSource& scheduled) {
+            return arguments.source.empty() || scheduled.source->name() == arguments.source;
+        });
+    if (!known) return fail_usage("no source " + arguments.source + " is enabled");
+    const SystemClock clock;
+    return run_once(
+        sources, options, clock,
+        [](std::chrono::milliseconds d) { std::this_thread::sleep_for(d); }, std::cout);
+}
+
+int dispatch(const Arguments& arguments) {
+    const LoadedAgentConfig loaded = load(arguments);
+    if (!loaded.errors.empty()) {
+        std::fprintf(stderr, "%s\n", to_string(loaded.errors).c_str());
+        return kUsage;
+    }
+    const AgentConfig& config = loaded.config;
+    if (arguments.command == "check") {
+        std::printf("%s: ok\n", arguments.config.c_str());
+        return kOk;
+    }
+    if (arguments.command == "keygen") return keygen(config);
+    if (arguments.command == "status") return status(config, arguments.json);
+    if (arguments.command == "once") return once(config, arguments);
+    log::set_level(config.log_level);
+    const auto done = run_agent(config, arguments.config);
+    return done ? kOk : report(done.error());
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    static const option kOptions[] = {
+        {"config", required_argument, nullptr, 'c'},
+        {"source", required_argument, nullptr, 's'},
+        {"format", required_argument, nullptr, 'f'},
+        {"json", no_argument, nullptr, 'j'},
+        {"help", no_argument, nullptr, 'h'},
+        {"version", no_argument, nullptr, 'V'},
+        {nullptr, 0, nullptr, 0},
+    };
+    Arguments arguments;
+    for (int option = 0; (option = ::getopt_long(argc, argv, "c:hV", kOptions, nullptr)) != -1;) {
+        switch (option) {
+            case 'c':
+                arguments.config = optarg;
+                arguments.config_given = true;
+                break;
+            case 's':
+                arguments.source = optarg;
+                break;
+            case 'f':
+                arguments.format = optarg;
+                break;
+            case 'j':
+                arguments.json = true;
+                break;
+            case 'h':
+                std::fputs(std::string(kHelp).c_str(), stdout);
+                return kOk;
+            case 'V':
+                std::printf("ridgeline-agent %s\n", RIDGELINE_VERSION);
+                return kOk;
+            default:
+                return kUsage;  // getopt_long has said what is wrong
+        }
+    }
+    if (optind >= argc) return fail_usage("no command given");
+    arguments.command = argv[optind];
+    if (optind + 1 < argc)
+        return fail_usage(std::string("unexpected argument ") + argv[optind + 1]);
+    for (const char* known : {"run", "check", "once", "status", "keygen"}) {
+        if (arguments.command == known) return dispatch(arguments);
+    }
+    return fail_usage("unknown command " + arguments.command);
+}

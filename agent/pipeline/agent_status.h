@@ -1,0 +1,44 @@
+// How the agent is doing: shown by `status` and sent as the metrics ridgeline.agent.*.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "agent/pipeline/spool.h"
+#include "agent/pipeline/uplink_session.h"
+#include "common/base/clock.h"
+
+namespace ridgeline::agent {
+
+struct SourceStatus {
+    std::string name;
+    std::chrono::milliseconds interval{0};
+    std::uint64_t rounds = 0;
+    std::uint64_t errors = 0;
+    std::uint64_t overruns = 0;
+    std::chrono::nanoseconds last_duration{0};
+    std::string last_error;  // empty when the last round went well
+};
+
+struct AgentStatus {
+    std::string host_id;
+    std::string version;
+    std::string public_key;  // empty while there is none
+    WallTime started;
+    std::uint64_t samples = 0;
+    std::uint64_t values_refused = 0;  // NaN and infinities
+    std::uint64_t series_refused = 0;  // declarations beyond the wire's limits
+    std::uint64_t ticks_missed = 0;
+    std::vector<SourceStatus> sources;
+    SpoolStats spool;
+    std::optional<WallTime> spool_oldest;
+    std::string uplink_state;  // "off" "disconnected" "greeting" "streaming"
+    std::string uplink_endpoint;
+    UplinkStats uplink;
+    std::size_t in_flight = 0;
+};
+
+}  // namespace ridgeline::agent

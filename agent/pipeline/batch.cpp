@@ -1,0 +1,198 @@
+#include "agent/pipeline/batch.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "common/wire/block_codec.h"
+
+namespace ridgeline::agent {
+
+namespace {
+
+constexpr SlotId kRefusedSlot{~std::uint32_t{0}};
+
+bool within_limits(const SeriesDescriptor& series) {
+    const wire::Limits limits;
+    if (series.metric.size() > limits.text_bytes) return false;
+    if (series.attributes.size() > limits.attributes_per_series) return false;
+    return std::all_of(series.attributes.begin(), series.attributes.end(), [&](const Attribute& a) {
+        return a.key.size() <= limits.text_bytes && a.value.size() <= limits.text_bytes;
+    });
+}
+
+}  // namespace
+
+SampleGroup to_columns(const std::vector<std::int64_t>& stamps_ms, const std::vector<double>& rows,
+                       std::size_t columns) {
+    SampleGroup group;
+    group.timestamps_ms = stamps_ms;
+    group.series_count = columns;
+    group.values.resize(rows.size());
+    const std::size_t rounds = stamps_ms.size();
+    for (std::size_t round = 0; round < rounds; ++round) {
+        for (std::size_t column = 0; column < columns; ++column) {
+            group.values[column * rounds + round] = rows[round * columns + column];
+        }
+    }
+    return group;
+}
+
+void Batcher::begin_round(std::string_view source, const SampleInstant& at) {
+    const auto it = std::find_if(groups_.begin(), groups_.end(),
+                                 [&](const Group& group) { return group.source == source; });
+    current_ = static_cast<std::uint32_t>(it - groups_.begin());
+    if (it == groups_.end()) groups_.emplace_back().source = source;
+    Group& group = groups_[current_];
+    group.row.assign(group.slots.size(), kNoValue);
+    current_stamp_ms_ = to_unix_ms(at.wall);
+    in_round_ = true;
+}
+
+SlotId Batcher::declare(std::string_view metric, Attributes attributes) {
+    if (!in_round_) return kRefusedSlot;
+    Group& group = groups_[current_];
+    normalise(attributes);
+    SeriesDescriptor series{std::string(metric), std::move(attributes)};
+    if (const auto known = group.slot_of.find(series); known != group.slot_of.end()) {
+        slots_[known->second].retired = false;
+        return SlotId{known->second};
+    }
+    if (series_ >= wire::Limits{}.series_per_schema || !within_limits(series)) {
+        ++series_refused_;
+        return kRefusedSlot;
+    }
+    if (!std::count(schema_order_.begin(), schema_order_.end(), current_))
+        schema_order_.push_back(current_);
+    auto id = static_cast<std::uint32_t>(slots_.size());
+    if (free_slots_.empty()) {
+        slots_.emplace_back();
+    } else {
+        id = free_slots_.back();
+        free_slots_.pop_back();
+    }
+    group.slot_of.emplace(series, id);
+    slots_[id] =
+        Slot{std::move(series), current_, static_cast<std::uint32_t>(group.slots.size()), false};
+    group.slots.push_back(id);
+    group.row.push_back(kNoValue);
+    ++series_;
+    schema_dirty_ = true;
+    return SlotId{id};
+}
+
+void Batcher::retire(SlotId slot) {
+    const auto id = static_cast<std::uint32_t>(slot);
+    if (id >= slots_.size()) return;
+    slots_[id].retired = true;
+    any_retired_ = true;
+}
+
+void Batcher::record(SlotId slot, double value) {
+    const auto id = static_cast<std::uint32_t>(slot);
+    if (!std::isfinite(value)) {
+        ++values_refused_;
+        return;
+    }
+    if (id >= slots_.size() || slots_[id].retired || slots_[id].group != current_) return;
+    std::vector<double>& row = groups_[current_].row;
+    if (slots_[id].column < row.size()) row[slots_[id].column] = value;
+}
+
+bool Batcher::must_seal_before(const Group& group) const {
+    if (rounds_ > 0 && values_ + group.columns > kBatchSamplesMax) return true;
+    if (group.stamps_ms.empty())
+        return false;  // a series of a group without rounds extends the schema
+    if (schema_dirty_) return true;
+    return current_stamp_ms_ <= group.stamps_ms.back() ||
+           group.stamps_ms.size() >= wire::Limits{}.ticks_per_group;
+}
+
+std::optional<SealedBatch> Batcher::end_round(WallTime wall, MonoTime mono) {
+    in_round_ = false;
+    std::optional<SealedBatch> sealed;
+    if (must_seal_before(groups_[current_])) sealed = seal(wall, mono);
+    if (schema_dirty_ || (any_retired_ && rounds_ == 0)) rebuild_schema();
+    Group& group = groups_[current_];
+    if (group.columns == 0) return sealed;
+    group.stamps_ms.push_back(current_stamp_ms_);
+    group.rows.insert(group.rows.end(), group.row.begin(), group.row.end());
+    ++rounds_;
+    values_ += group.columns;
+    samples_recorded_ += static_cast<std::uint64_t>(
+        std::count_if(group.row.begin(), group.row.end(), [](double v) { return has_value(v); }));
+    return sealed;
+}
+
+std::optional<RoundView> Batcher::last_round() const {
+    const Group& group = groups_[current_];
+    if (group.stamps_ms.empty()) return std::nullopt;
+    return RoundView{group.schema_group, group.stamps_ms.back(), group.row};
+}
+
+std::optional<SealedBatch> Batcher::seal(WallTime wall, MonoTime mono) {
+    if (rounds_ == 0) return std::nullopt;
+    SampleBlock block;
+    for (const std::uint32_t index : schema_order_) {
+        Group& group = groups_[index];
+        if (group.columns == 0) continue;
+        block.groups.push_back(to_columns(group.stamps_ms, group.rows, group.columns));
+        group.stamps_ms.clear();
+        group.rows.clear();
+    }
+    rounds_ = 0;
+    values_ = 0;
+    SealedBatch sealed;
+    sealed.schema = schema_;
+    sealed.body.schema_hash = schema_hash_;
+    sealed.body.sealed_wall_ms = to_unix_ms(wall);
+    sealed.body.sealed_mono_ms =
+        std::chrono::duration_cast<std::chrono::milliseconds>(mono.time_since_epoch()).count();
+    sealed.body.sample_count = static_cast<std::uint32_t>(block.sample_count());
+    sealed.body.columns = wire::encode_block(block);
+    return sealed;
+}
+
+void Batcher::drop_retired(Group& group) {
+    std::vector<std::uint32_t> slots;
+    std::vector<double> row;
+    for (std::size_t column = 0; column < group.slots.size(); ++column) {
+        const std::uint32_t id = group.slots[column];
+        if (slots_[id].retired) {
+            group.slot_of.erase(slots_[id].series);
+            slots_[id] = Slot{};
+            free_slots_.push_back(id);
+            --series_;
+            continue;
+        }
+        slots_[id].column = static_cast<std::uint32_t>(slots.size());
+        slots.push_back(id);
+        row.push_back(column < group.row.size() ? group.row[column] : kNoValue);
+    }
+    group.slots = std::move(slots);
+    group.row = std::move(row);
+}
+
+void Batcher::rebuild_schema() {
+    Schema schema;
+    const bool begins_batch = rounds_ == 0;
+    for (const std::uint32_t index : schema_order_) {
+        Group& group = groups_[index];
+        if (begins_batch) drop_retired(group);
+        group.columns = group.slots.size();
+        if (group.columns == 0) continue;
+        group.schema_group = static_cast<std::uint32_t>(schema.groups.size());
+        SchemaGroup& described = schema.groups.emplace_back();
+        described.source = group.source;
+        for (const std::uint32_t id : group.slots)
+            described.series.push_back(slots_[id].series);
+        group.stamps_ms.reserve(rounds_expected_);
+        group.rows.reserve(rounds_expected_ * group.columns);
+    }
+    schema_hash_ = ridgeline::schema_hash(schema);
+    schema_ = std::make_shared<const Schema>(std::move(schema));
+    schema_dirty_ = false;
+    if (begins_batch) any_retired_ = false;
+}
+
+}  // namespace ridgeline::agent

@@ -1,0 +1,169 @@
+#include "agent/pipeline/head_journal.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "common/wire/block_codec.h"
+
+namespace ridgeline::agent {
+
+namespace {
+
+constexpr SegmentMagic kHeadMagic = {'R', 'L', 'H', 'E', 'A', 'D', '1', '\n'};
+const std::string kHeadFileName = "head";
+
+enum : std::uint8_t { kSchemaRecord = 1, kRoundsRecord = 2 };
+
+// Rebuilds the columns of a batch from its rounds.
+struct Rounds {
+    Schema schema;
+    struct Group {
+        std::vector<std::int64_t> stamps_ms;
+        std::vector<double> rows;
+    };
+    std::vector<Group> groups;
+
+    // False when it changes a group that has rounds.
+    bool extend(Schema longer) {
+        if (longer.groups.size() < groups.size()) return false;
+        for (std::size_t i = 0; i < groups.size(); ++i) {
+            if (!groups[i].stamps_ms.empty() && longer.groups[i] != schema.groups[i]) return false;
+        }
+        schema = std::move(longer);
+        groups.resize(schema.groups.size());
+        return true;
+    }
+
+    // False when the bytes are not of this schema; what was read before stays.
+    bool add(ByteReader in) {
+        while (!in.empty()) {
+            const auto group = in.u32();
+            const auto count = in.u32();
+            const auto stamp = in.u64();
+            if (!stamp || *group >= groups.size() || *count != schema.groups[*group].series.size())
+                return false;
+            if (in.rest().size() < *count * sizeof(double)) return false;
+            groups[*group].stamps_ms.push_back(static_cast<std::int64_t>(*stamp));
+            for (std::uint32_t i = 0; i < *count; ++i)
+                groups[*group].rows.push_back(*in.f64());
+        }
+        return true;
+    }
+
+    std::optional<SealedBatch> seal() const {
+        SampleBlock block;
+        std::int64_t newest_ms = 0;
+        for (std::size_t i = 0; i < groups.size(); ++i) {
+            const Group& group = groups[i];
+            block.groups.push_back(
+                to_columns(group.stamps_ms, group.rows, schema.groups[i].series.size()));
+            if (!group.stamps_ms.empty()) newest_ms = std::max(newest_ms, group.stamps_ms.back());
+        }
+        if (newest_ms == 0) return std::nullopt;
+        SealedBatch sealed;
+        sealed.schema = std::make_shared<const Schema>(schema);
+        sealed.body.schema_hash = schema_hash(schema);
+        // The run that took them is gone, and with it its monotonic clock.
+        sealed.body.sealed_wall_ms = newest_ms;
+        sealed.body.sample_count = static_cast<std::uint32_t>(block.sample_count());
+        sealed.body.columns = wire::encode_block(block);
+        return sealed;
+    }
+};
+
+}  // namespace
+
+Result<std::optional<HeadJournal::Recovered>> HeadJournal::recover(Storage& storage) {
+    auto reader = SegmentReader::open(storage, kHeadFileName, kHeadMagic);
+    if (!reader) {
+        // None yet, or killed in the middle of making the first one.
+        const Errc code = reader.error().code;
+        if (code == Errc::not_found || code == Errc::corrupt) return std::optional<Recovered>{};
+        return fail(std::move(reader).error());
+    }
+    std::optional<Recovered> recovered;
+    Rounds rounds;
+    for (;;) {
+        const auto record = reader->next();
+        if (!record || !*record) break;  // the end, or a torn tail
+        ByteReader in((*record)->payload);
+        if ((*record)->type == kSchemaRecord) {
+            const auto sequence = in.u64();
+            auto schema = wire::decode_schema(as_text(in.rest()), wire::Limits{});
+            if (!sequence || !schema || !rounds.extend(std::move(*schema))) break;
+            recovered = Recovered{*sequence, std::nullopt};
+        } else if ((*record)->type != kRoundsRecord || !rounds.add(in)) {
+            break;
+        }
+    }
+    if (recovered) recovered->batch = rounds.seal();
+    return recovered;
+}
+
+void HeadJournal::add(const RoundView& round, const SharedSchema& schema, std::uint64_t sequence) {
+    if (sequence != sequence_) discard();
+    sequence_ = sequence;
+    schema_ = schema;
+    pending_.u32(round.group);
+    pending_.u32(static_cast<std::uint32_t>(round.values.size()));
+    pending_.u64(static_cast<std::uint64_t>(round.stamp_ms));
+    for (const double value : round.values)
+        pending_.f64(value);
+}
+
+Result<void> HeadJournal::write() {
+    if (pending_.empty()) return {};
+    Result<void> written = paused_ ? Result<void>{} : append_pending();
+    if (!written) paused_ = true;  // what follows a gap would be useless
+    pending_.clear();
+    return written;
+}
+
+Result<void> HeadJournal::append_pending() {
+    if (!begun_) RL_TRY(begin());
+    if (written_schema_ != schema_) {
+        ByteWriter out;
+        out.u64(sequence_);
+        out.text(wire::encode_schema(*schema_));
+        RL_TRY(writer_->append(kSchemaRecord, out.bytes()));
+        written_schema_ = schema_;
+    }
+    RL_TRY(writer_->append(kRoundsRecord, pending_.bytes()));
+    return {};
+}
+
+// Empties the file. Only the first time it is made, which costs a directory sync.
+Result<void> HeadJournal::begin() {
+    if (writer_) {
+        RL_TRY(writer_->file()->truncate_to(kSegmentHeaderBytes));
+        RL_ASSIGN_OR_RETURN(auto reopened, SegmentWriter::reopen(*storage_, kHeadFileName,
+                                                                 kHeadMagic, [](const Record&) {}));
+        writer_ = std::move(reopened.writer);
+    } else {
+        RL_ASSIGN_OR_RETURN(writer_,
+                            SegmentWriter::create(*storage_, kHeadFileName, kHeadMagic, 0, 0));
+    }
+    begun_ = true;
+    return {};
+}
+
+void HeadJournal::discard() {
+    pending_.clear();
+    written_schema_.reset();
+    begun_ = false;
+    paused_ = false;
+    if (!writer_) return;
+    if (!writer_->file()->truncate_to(kSegmentHeaderBytes)) writer_.reset();
+}
+
+Result<std::uint64_t> recover_head(Storage& storage, Spool& spool) {
+    RL_ASSIGN_OR_RETURN(const auto recovered, HeadJournal::recover(storage));
+    if (!recovered || recovered->sequence < spool.next_sequence()) return std::uint64_t{0};
+    spool.skip_to(recovered->sequence);
+    if (!recovered->batch) return std::uint64_t{0};
+    spool.append(*recovered->batch);
+    return std::uint64_t{recovered->batch->body.sample_count};
+}
+
+}  // namespace ridgeline::agent

@@ -1,0 +1,65 @@
+// The rounds of the batch that is still being filled, on disk, so that a killed agent loses none of
+// them.
+//
+//   head   common/segment, base 0
+//     record 1  schema   u64 sequence number the batch will get, wire::encode_schema; again when it
+//     was extended record 2  rounds   (u32 group, u32 values, i64 stamp in Unix ms, f64 value …)
+//     repeated: all rounds of one tick
+//
+// Written without fsync: it guards against the process ending, the spool's fsync against the power.
+// It is begun anew when the batch is sealed into the spool; on recovery a head whose sequence
+// number the spool already used is dropped. A disk that refuses makes the journal pause until the
+// next batch, never the sampling. Loop thread.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "agent/pipeline/batch.h"
+#include "agent/pipeline/bytes.h"
+#include "agent/pipeline/spool.h"
+#include "common/base/result.h"
+#include "common/segment/segment.h"
+#include "common/segment/storage.h"
+
+namespace ridgeline::agent {
+
+class HeadJournal {
+  public:
+    explicit HeadJournal(Storage& storage) : storage_(&storage) {}
+
+    struct Recovered {
+        std::uint64_t sequence = 0;
+        std::optional<SealedBatch> batch;  // nullopt: no whole round in it
+    };
+    // What a killed run left; nullopt when there is no head. The file stays until discard() or the
+    // next batch.
+    static Result<std::optional<Recovered>> recover(Storage& storage);
+
+    // Adds a round of the batch that will get `sequence`, for the next write(). Another sequence
+    // begins the file anew.
+    void add(const RoundView& round, const SharedSchema& schema, std::uint64_t sequence);
+    // One write for all rounds added since the last one.
+    Result<void> write();
+    // The batch is in the spool.
+    void discard();
+
+  private:
+    Result<void> begin();
+    Result<void> append_pending();
+
+    Storage* storage_;
+    std::optional<SegmentWriter> writer_;
+    SharedSchema schema_;
+    std::uint64_t sequence_ = 0;
+    bool paused_ = false;
+    bool begun_ = false;           // the file is of this sequence
+    SharedSchema written_schema_;  // the last one in the file
+    ByteWriter pending_;
+};
+
+// Seals what a killed run left in the head into the spool, unless it is there already. The samples
+// saved.
+Result<std::uint64_t> recover_head(Storage& storage, Spool& spool);
+
+}  // namespace ridgeline::agent

@@ -1,0 +1,363 @@
+#include "agent/pipeline/spool.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "agent/pipeline/bytes.h"
+#include "agent/pipeline/spool_format.h"
+
+namespace ridgeline::agent {
+
+using namespace spool_format;
+
+std::string_view to_string(DropReason reason) {
+    switch (reason) {
+        case DropReason::spool_full:
+            return "spool_full";
+        case DropReason::memory_full:
+            return "memory_full";
+        case DropReason::rejected:
+            return "rejected";
+        case DropReason::corrupt:
+            return "corrupt";
+    }
+    return "";
+}
+
+Result<void> SyncWork::run() {
+    for (const auto& file : files_)
+        RL_TRY(file->sync());
+    return {};
+}
+
+Spool::Spool(Storage& storage, const SpoolOptions& options)
+    : storage_(&storage), options_(options) {
+    // With few large segments, dropping the oldest one when the spool is full would drop too much
+    // at once.
+    options_.segment_bytes = std::min(options_.segment_bytes, options_.bytes_max / 16);
+}
+
+void Spool::skip_to(std::uint64_t sequence) {
+    next_sequence_ = std::max(next_sequence_, sequence);
+}
+
+std::uint64_t Spool::append(const SealedBatch& batch) {
+    retry();
+    Waiting next;
+    next.sequence = next_sequence_++;
+    next.schema_hash = batch.body.schema_hash;
+    next.samples = batch.body.sample_count;
+    next.body = wire::encode_body(batch.body);
+    next.schema = newest_.schema && newest_.schema_hash == next.schema_hash
+                      ? newest_.schema
+                      : std::make_shared<const std::string>(wire::encode_schema(*batch.schema));
+    newest_ = next;
+    ++stats_.batches;
+    if (!memory_.empty() || !write(next)) keep_in_memory(std::move(next));
+    return newest_.sequence;
+}
+
+void Spool::renumber(std::uint64_t sequence) {
+    auto body = read(sequence);
+    if (!body) return;
+    const auto decoded = wire::decode_body(*body, wire::Limits{});
+    if (!decoded) return drop(sequence, DropReason::corrupt);
+    auto encoded_schema = schema(decoded->schema_hash);
+    if (!encoded_schema) return drop(sequence, DropReason::corrupt);
+    Waiting next{next_sequence_++, decoded->schema_hash, decoded->sample_count, std::move(*body),
+                 std::make_shared<const std::string>(std::move(*encoded_schema))};
+    ++stats_.batches;
+    if (!memory_.empty() || !write(next)) keep_in_memory(std::move(next));
+    const std::array old{sequence};
+    ack(old);
+}
+
+void Spool::retry() {
+    while (!memory_.empty()) {
+        if (!write(memory_.front())) return;
+        stats_.memory_bytes -= memory_.front().body.size();
+        --stats_.memory_batches;
+        memory_.pop_front();
+    }
+    // Numbers of batches that never reached the disk, because they were acknowledged or dropped
+    // while it was broken, are used up all the same: a segment's base tells the next run.
+    if (numbers_on_disk_ >= next_sequence_) return;
+    if (auto opened = open_segment(next_sequence_); !opened) note_disk_error(opened.error());
+}
+
+bool Spool::write(const Waiting& batch) {
+    make_room(batch.body.size());
+    auto written = write_to_segment(batch);
+    if (written) {
+        stats_.disk_error.clear();
+        return true;
+    }
+    note_disk_error(written.error());
+    close_segment();
+    return false;
+}
+
+Result<void> Spool::write_to_segment(const Waiting& batch) {
+    if (!epoch_saved_) RL_TRY(save_epoch());
+    if (!writer_ || segments_.back().bytes >= options_.segment_bytes)
+        RL_TRY(open_segment(batch.sequence));
+    Segment& segment = segments_.back();
+    const std::uint64_t size_before = segment.bytes;
+    const bool knows_schema =
+        std::any_of(segment.schemas.begin(), segment.schemas.end(),
+                    [&](const SchemaPlace& place) { return place.hash == batch.schema_hash; });
+    ByteWriter out;
+    if (!knows_schema) {
+        out.u64(batch.schema_hash);
+        out.text(*batch.schema);
+        RL_ASSIGN_OR_RETURN(const std::uint64_t offset,
+                            writer_->append(kSchemaRecord, out.bytes()));
+        segment.schemas.push_back({batch.schema_hash, offset});
+        out.clear();
+    }
+    out.u64(batch.sequence);
+    out.text(batch.body);
+    RL_ASSIGN_OR_RETURN(const std::uint64_t offset, writer_->append(kBatchRecord, out.bytes()));
+    segment.entries.push_back(
+        {batch.sequence, static_cast<std::uint32_t>(offset), batch.samples, false});
+    ++segment.held;
+    numbers_on_disk_ = std::max(numbers_on_disk_, batch.sequence + 1);
+    segment.bytes = writer_->size_bytes();
+    stats_.bytes += segment.bytes - size_before;
+    writer_dirty_ = true;
+    return {};
+}
+
+Result<void> Spool::open_segment(std::uint64_t base) {
+    close_segment();
+    const std::string name = segment_name(base);
+    auto created = SegmentWriter::create(*storage_, name, kMagic, base, options_.segment_bytes);
+    if (!created) {
+        // On a full disk the empty file would be left behind; if it cannot even be removed it does
+        // no harm.
+        (void)storage_->remove(name);
+        return fail(std::move(created).error());
+    }
+    writer_ = std::move(*created);
+    Segment& segment = segments_.emplace_back();
+    segment.name = name;
+    segment.base = base;
+    segment.bytes = writer_->size_bytes();
+    stats_.bytes += segment.bytes;
+    numbers_on_disk_ = std::max(numbers_on_disk_, base);
+    remove_acked_segments();
+    return {};
+}
+
+void Spool::close_segment() {
+    if (!writer_) return;
+    if (writer_dirty_) unsynced_.push_back(writer_->file());
+    writer_dirty_ = false;
+    writer_.reset();
+    if (segments_.back().entries.empty()) remove_segment(segments_.size() - 1);
+}
+
+void Spool::keep_in_memory(Waiting batch) {
+    stats_.memory_bytes += batch.body.size();
+    ++stats_.memory_batches;
+    memory_.push_back(std::move(batch));
+    while (stats_.memory_bytes > options_.memory_bytes_max) {
+        const Waiting& oldest = memory_.front();
+        stats_.dropped_samples[static_cast<std::size_t>(DropReason::memory_full)] += oldest.samples;
+        stats_.memory_bytes -= oldest.body.size();
+        --stats_.memory_batches;
+        --stats_.batches;
+        memory_.pop_front();
+    }
+}
+
+void Spool::note_disk_error(const Error& error) {
+    ++stats_.disk_errors;
+    stats_.disk_error = error.context;
+}
+
+void Spool::make_room(std::uint64_t bytes) {
+    while (!segments_.empty() && stats_.bytes + bytes > options_.bytes_max) {
+        if (segments_.size() == 1) {
+            close_segment();
+            if (segments_.empty()) return;
+        }
+        for (const Entry& entry : segments_.front().entries) {
+            if (entry.acked) continue;
+            stats_.dropped_samples[static_cast<std::size_t>(DropReason::spool_full)] +=
+                entry.samples;
+            --stats_.batches;
+        }
+        remove_segment(0);
+    }
+}
+
+void Spool::remove_segment(std::size_t index) {
+    Segment& segment = segments_[index];
+    if (reader_ && reader_->name == segment.name) reader_.reset();
+    if (auto removed = storage_->remove(segment.name); !removed) note_disk_error(removed.error());
+    stats_.bytes -= segment.bytes;
+    segments_.erase(segments_.begin() + static_cast<std::ptrdiff_t>(index));
+}
+
+// The last segment stays, because it tells the next run which numbers are used up.
+void Spool::remove_acked_segments() {
+    for (std::size_t i = 0; i + 1 < segments_.size();) {
+        if (segments_[i].held == 0) {
+            remove_segment(i);
+        } else {
+            ++i;
+        }
+    }
+    if (stats_.batches == 0) reader_.reset();
+}
+
+const Spool::Segment* Spool::find_segment(std::uint64_t sequence) const {
+    const auto after =
+        std::upper_bound(segments_.begin(), segments_.end(), sequence,
+                         [](std::uint64_t s, const Segment& segment) { return s < segment.base; });
+    return after == segments_.begin() ? nullptr : &*std::prev(after);
+}
+
+Spool::Segment* Spool::find_segment(std::uint64_t sequence) {
+    return const_cast<Segment*>(std::as_const(*this).find_segment(sequence));
+}
+
+const Spool::Waiting* Spool::find_waiting(std::uint64_t sequence) const {
+    const auto it = std::lower_bound(memory_.begin(), memory_.end(), sequence, waits_before);
+    return it == memory_.end() || it->sequence != sequence ? nullptr : &*it;
+}
+
+std::optional<std::uint32_t> Spool::forget(std::uint64_t sequence) {
+    if (Segment* segment = find_segment(sequence)) {
+        const auto entry =
+            std::lower_bound(segment->entries.begin(), segment->entries.end(), sequence, before);
+        if (entry != segment->entries.end() && entry->sequence == sequence && !entry->acked) {
+            entry->acked = true;
+            --segment->held;
+            --stats_.batches;
+            return entry->samples;
+        }
+    }
+    const Waiting* waiting = find_waiting(sequence);
+    if (waiting == nullptr) return std::nullopt;
+    const std::uint32_t samples = waiting->samples;
+    stats_.memory_bytes -= waiting->body.size();
+    --stats_.memory_batches;
+    --stats_.batches;
+    memory_.erase(std::lower_bound(memory_.begin(), memory_.end(), sequence, waits_before));
+    return samples;
+}
+
+void Spool::ack(std::span<const std::uint64_t> sequences) {
+    std::vector<std::uint64_t> known;
+    for (const std::uint64_t sequence : sequences) {
+        if (forget(sequence)) known.push_back(sequence);
+    }
+    append_acks(known);
+    remove_acked_segments();
+}
+
+void Spool::ack_range(std::uint64_t first, std::uint64_t last) {
+    std::vector<std::uint64_t> held;
+    for (auto next = next_held(first); next && *next <= last; next = next_held(*next + 1))
+        held.push_back(*next);
+    ack(held);
+}
+
+void Spool::drop(std::uint64_t sequence, DropReason reason) {
+    const auto samples = forget(sequence);
+    if (!samples) return;
+    stats_.dropped_samples[static_cast<std::size_t>(reason)] += *samples;
+    append_acks(std::array{sequence});
+    remove_acked_segments();
+}
+
+// Best effort: without the record the batch is offered again after a restart, and the collector
+// knows it.
+void Spool::append_acks(std::span<const std::uint64_t> sequences) {
+    if (sequences.empty() || !writer_) return;
+    ByteWriter out;
+    for (const std::uint64_t sequence : sequences)
+        out.u64(sequence);
+    if (!writer_->append(kAckedRecord, out.bytes())) return;
+    Segment& segment = segments_.back();
+    stats_.bytes += writer_->size_bytes() - segment.bytes;
+    segment.bytes = writer_->size_bytes();
+}
+
+std::optional<std::uint64_t> Spool::next_held(std::uint64_t from) const {
+    const Segment* start = find_segment(from);
+    for (const Segment& segment : segments_) {
+        if (segment.held == 0 || (start != nullptr && segment.base < start->base)) continue;
+        auto entry = std::lower_bound(segment.entries.begin(), segment.entries.end(), from, before);
+        while (entry != segment.entries.end() && entry->acked)
+            ++entry;
+        if (entry != segment.entries.end()) return entry->sequence;
+    }
+    const auto waiting = std::lower_bound(memory_.begin(), memory_.end(), from, waits_before);
+    if (waiting == memory_.end()) return std::nullopt;
+    return waiting->sequence;
+}
+
+Result<std::string> Spool::read(std::uint64_t sequence) {
+    if (next_held(sequence) != sequence)
+        return fail(Errc::not_found, "batch " + std::to_string(sequence) + " is not held");
+    if (newest_.sequence == sequence) return newest_.body;
+    if (const Waiting* waiting = find_waiting(sequence)) return waiting->body;
+    const Segment& segment = *find_segment(sequence);
+    const auto entry =
+        std::lower_bound(segment.entries.begin(), segment.entries.end(), sequence, before);
+    if (!reader_ || reader_->name != segment.name) {
+        reader_.reset();
+        RL_ASSIGN_OR_RETURN(auto reader, SegmentReader::open(*storage_, segment.name, kMagic));
+        reader_ = CachedReader{segment.name, std::move(reader)};
+    }
+    if (reader_->reader.offset() != entry->offset) reader_->reader.seek(entry->offset);
+    auto record = reader_->reader.next();
+    if (record && *record && (*record)->type == kBatchRecord) {
+        ByteReader in((*record)->payload);
+        if (in.u64() == sequence) return std::string(as_text(in.rest()));
+    }
+    if (!record && record.error().code != Errc::corrupt) return fail(std::move(record).error());
+    drop(sequence, DropReason::corrupt);
+    return fail(Errc::corrupt, "spool: batch " + std::to_string(sequence) + " is damaged");
+}
+
+Result<std::string> Spool::schema(std::uint64_t hash) {
+    if (newest_.schema && newest_.schema_hash == hash) return *newest_.schema;
+    for (const Waiting& waiting : memory_) {
+        if (waiting.schema_hash == hash) return *waiting.schema;
+    }
+    for (auto segment = segments_.rbegin(); segment != segments_.rend(); ++segment) {
+        for (const SchemaPlace& place : segment->schemas) {
+            if (place.hash != hash) continue;
+            RL_ASSIGN_OR_RETURN(auto reader, SegmentReader::open(*storage_, segment->name, kMagic));
+            reader.seek(place.offset);
+            RL_ASSIGN_OR_RETURN(const auto record, reader.next());
+            if (!record || record->type != kSchemaRecord) break;
+            ByteReader in(record->payload);
+            if (in.u64() == hash) return std::string(as_text(in.rest()));
+        }
+    }
+    return fail(Errc::not_found, "spool: no schema " + hex_u64(hash));
+}
+
+SyncWork Spool::take_unsynced() {
+    SyncWork work;
+    work.files_ = std::exchange(unsynced_, {});
+    if (writer_ && writer_dirty_) work.files_.push_back(writer_->file());
+    writer_dirty_ = false;
+    return work;
+}
+
+void Spool::on_synced(const Result<void>& result) {
+    if (result) return;
+    // After a failed fsync the kernel may have forgotten the dirty pages; what comes next goes to a
+    // fresh file.
+    note_disk_error(result.error());
+    close_segment();
+}
+
+}  // namespace ridgeline::agent

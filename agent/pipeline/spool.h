@@ -1,0 +1,187 @@
+// What was sampled and is not yet known to be safe at the collector: batches in segment files,
+// until acknowledged.
+//
+//   epoch                  16 hex digits, drawn when the spool is created; sequence numbers count
+//   within it NNNNNNNNNNNNNNNNNNNN.seg  common/segment, base = the first sequence number it may
+//   hold
+//     record 1  schema     u64 hash, wire::encode_schema
+//     record 2  batch      u64 sequence, wire::encode_body
+//     record 3  acked      u64 sequence, repeated; only spares a second sending after a restart
+//
+// Integers little-endian. Every segment holds the schemas of its batches. A segment goes when all
+// its batches are acknowledged, or, when the spool is full, with what it still holds, which is
+// counted. A disk that refuses never stops sampling: batches wait in bounded memory and are written
+// once it works again. Loop thread; SyncWork on any.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "agent/pipeline/batch.h"
+#include "common/base/clock.h"
+#include "common/base/result.h"
+#include "common/segment/segment.h"
+#include "common/segment/storage.h"
+
+namespace ridgeline::agent {
+
+struct SpoolOptions {
+    std::uint64_t bytes_max = 256U << 20;
+    std::uint64_t memory_bytes_max = 16U << 20;  // batches the disk did not take
+    std::uint64_t segment_bytes = 1U << 20;      // lowered to bytes_max / 16
+};
+
+enum class DropReason : std::uint8_t { spool_full, memory_full, rejected, corrupt };
+inline constexpr std::size_t kDropReasons = 4;
+std::string_view to_string(DropReason reason);  // as in samples_dropped{reason="…"}
+
+struct SpoolStats {
+    std::uint64_t batches = 0;  // held and not acknowledged, memory included
+    std::uint64_t bytes = 0;    // of the files
+    std::uint64_t memory_batches = 0;
+    std::uint64_t memory_bytes = 0;
+    std::uint64_t torn_bytes = 0;   // cut off at open
+    std::uint64_t disk_errors = 0;  // refused writes and syncs
+    std::uint64_t dropped_samples[kDropReasons] = {};
+    std::string disk_error;  // the last one, empty while the disk works
+};
+
+// What makes everything appended so far durable; run on a worker thread, then hand the result to
+// Spool::on_synced.
+class SyncWork {
+  public:
+    bool empty() const { return files_.empty(); }
+    Result<void> run();
+
+  private:
+    friend class Spool;
+    std::vector<std::shared_ptr<AppendFile>> files_;  // shared: a segment may be closed meanwhile
+};
+
+class Spool {
+  public:
+    // Reads what an earlier run left. `storage` must outlive the spool. Fails only when the
+    // directory cannot be read.
+    static Result<Spool> open(Storage& storage, const SpoolOptions& options);
+
+    std::uint64_t epoch() const { return epoch_; }
+    std::uint64_t next_sequence() const { return next_sequence_; }
+    // The number the first batch of this run got or will get.
+    std::uint64_t first_sequence_of_run() const { return first_of_run_; }
+    // Never goes back: numbers below were used, as the collector or the head journal knows.
+    void skip_to(std::uint64_t sequence);
+
+    // Takes the batch and returns its sequence number. Never fails: what the disk refuses waits in
+    // memory.
+    std::uint64_t append(const SealedBatch& batch);
+    // The batch again under a new number: the old one turned out to be taken by a batch that a
+    // power cut made us forget.
+    void renumber(std::uint64_t sequence);
+    // Tries to write what waits in memory.
+    void retry();
+
+    void ack(std::span<const std::uint64_t> sequences);
+    void ack_range(std::uint64_t first, std::uint64_t last);
+    // Will never be accepted: forgets it and counts its samples.
+    void drop(std::uint64_t sequence, DropReason reason);
+
+    // The first batch held with a sequence of at least `from`.
+    std::optional<std::uint64_t> next_held(std::uint64_t from) const;
+    bool holds(std::uint64_t sequence) const { return next_held(sequence) == sequence; }
+    // wire::encode_body's bytes. Errc::corrupt: dropped and counted, Errc::not_found: not held.
+    Result<std::string> read(std::uint64_t sequence);
+    // wire::encode_schema's bytes, for any schema a held batch needs.
+    Result<std::string> schema(std::uint64_t hash);
+
+    SyncWork take_unsynced();
+    void on_synced(const Result<void>& result);
+
+    const SpoolStats& stats() const { return stats_; }
+    std::optional<std::uint64_t> oldest() const { return next_held(0); }
+
+  private:
+    struct Entry {
+        std::uint64_t sequence = 0;
+        std::uint32_t offset = 0;
+        std::uint32_t samples = 0;
+        bool acked = false;
+    };
+    struct SchemaPlace {
+        std::uint64_t hash = 0;
+        std::uint64_t offset = 0;
+    };
+    struct Segment {
+        std::string name;
+        std::uint64_t base = 0;
+        std::uint64_t bytes = 0;
+        std::size_t held = 0;        // entries not acked
+        std::vector<Entry> entries;  // by sequence
+        std::vector<SchemaPlace> schemas;
+    };
+    struct Waiting {
+        std::uint64_t sequence = 0;
+        std::uint64_t schema_hash = 0;
+        std::uint32_t samples = 0;
+        std::string body;
+        std::shared_ptr<const std::string> schema;  // encoded; shared by the batches that wait
+    };
+
+    static bool before(const Entry& entry, std::uint64_t sequence) {
+        return entry.sequence < sequence;
+    }
+    static bool waits_before(const Waiting& waiting, std::uint64_t sequence) {
+        return waiting.sequence < sequence;
+    }
+
+    Spool(Storage& storage, const SpoolOptions& options);
+    Result<void> load_epoch();
+    Result<void> save_epoch();
+    Result<void> load_segment(const std::string& name, std::vector<std::uint64_t>& acked);
+
+    bool write(const Waiting& batch);
+    Result<void> write_to_segment(const Waiting& batch);
+    Result<void> open_segment(std::uint64_t base);
+    void close_segment();
+    void keep_in_memory(Waiting batch);
+    void note_disk_error(const Error& error);
+    void make_room(std::uint64_t bytes);
+    void remove_segment(std::size_t index);
+    void remove_acked_segments();
+    // Marks as acknowledged; the samples it had, or nullopt when it was not held.
+    std::optional<std::uint32_t> forget(std::uint64_t sequence);
+    void append_acks(std::span<const std::uint64_t> sequences);
+    const Segment* find_segment(std::uint64_t sequence) const;
+    Segment* find_segment(std::uint64_t sequence);
+    const Waiting* find_waiting(std::uint64_t sequence) const;
+
+    Storage* storage_;
+    SpoolOptions options_;
+    std::uint64_t epoch_ = 0;
+    bool epoch_saved_ = false;
+    std::uint64_t next_sequence_ = 1;
+    std::uint64_t first_of_run_ = 1;
+    std::uint64_t numbers_on_disk_ = 1;    // those below would be known to the next run
+    std::deque<Segment> segments_;         // by base
+    std::optional<SegmentWriter> writer_;  // of segments_.back()
+    bool writer_dirty_ = false;
+    std::vector<std::shared_ptr<AppendFile>> unsynced_;  // of closed segments
+    std::deque<Waiting> memory_;  // by sequence, all newer than what is on disk
+    // The last batch appended, which is what is sent next as a rule, and its schema.
+    Waiting newest_;
+    // Kept while backlog is read in order; a reader has a buffer of its own.
+    struct CachedReader {
+        std::string name;
+        SegmentReader reader;
+    };
+    std::optional<CachedReader> reader_;
+    SpoolStats stats_;
+};
+
+}  // namespace ridgeline::agent

@@ -1,0 +1,329 @@
+#include "agent/pipeline/uplink_session.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "common/base/text.h"
+
+namespace ridgeline::agent {
+
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr std::uint32_t kHellosMax =
+    3;  // on one connection; more means that the two ends do not understand each other
+constexpr std::size_t kSchemasOwedMax = 16;
+// A Welcome that claims numbers further ahead than any host can have got is not believed.
+constexpr std::uint64_t kSequenceJumpMax = std::uint64_t{1} << 40;
+
+std::int64_t in_ms(MonoTime mono) {
+    return std::chrono::duration_cast<milliseconds>(mono.time_since_epoch()).count();
+}
+
+}  // namespace
+
+std::string_view to_string(UplinkState state) {
+    switch (state) {
+        case UplinkState::disconnected:
+            return "disconnected";
+        case UplinkState::greeting:
+            return "greeting";
+        case UplinkState::streaming:
+            return "streaming";
+    }
+    return "";
+}
+
+UplinkSession::UplinkSession(Spool& spool, UplinkIdentity identity, const Clock& clock, Rng rng)
+    : spool_(&spool), identity_(std::move(identity)), clock_(&clock), rng_(rng) {}
+
+UplinkActions UplinkSession::on_connected(std::uint64_t schema_hash) {
+    UplinkActions actions;
+    schema_hash_ = schema_hash;
+    ++stats_.connections;
+    hellos_ = 0;
+    live_from_ = spool_->next_sequence();
+    say_hello(actions);
+    return actions;
+}
+
+void UplinkSession::say_hello(UplinkActions& actions) {
+    if (++hellos_ > kHellosMax) {
+        end("the collector asks for Hello again and again", next_backoff(), actions);
+        return;
+    }
+    clear_in_flight();
+    state_ = UplinkState::greeting;
+    greeted_at_ = clock_->mono_now();
+    wire::Hello hello;
+    hello.host_id = identity_.host_id;
+    hello.agent_version = identity_.agent_version;
+    hello.epoch = spool_->epoch();
+    hello.next_sequence = spool_->next_sequence();
+    hello.first_unacked = spool_->oldest().value_or(hello.next_sequence);
+    hello.schema_hash = schema_hash_;
+    hello.boot_id = identity_.boot_id;
+    hello.tags = identity_.tags;
+    hello.facts = identity_.facts;
+    hello.wall_ms = to_unix_ms(clock_->wall_now());
+    hello.mono_ms = in_ms(greeted_at_);
+    actions.send.push_back(wire::encode(hello));
+}
+
+UplinkActions UplinkSession::on_message(std::string_view bytes) {
+    UplinkActions actions;
+    if (state_ == UplinkState::disconnected) return actions;
+    const auto message = wire::decode(bytes, limits_);
+    if (!message) {
+        ++stats_.messages_refused;
+        return actions;
+    }
+    std::visit(
+        [&](const auto& kind) {
+            using Kind = std::decay_t<decltype(kind)>;
+            if constexpr (std::is_same_v<Kind, wire::Hello> || std::is_same_v<Kind, wire::Batch> ||
+                          std::is_same_v<Kind, wire::SchemaReply>) {
+                ++stats_.messages_refused;  // only agents say these
+            } else {
+                on(kind, actions);
+            }
+        },
+        *message);
+    return actions;
+}
+
+void UplinkSession::on(const wire::Welcome& welcome, UplinkActions& actions) {
+    if (state_ != UplinkState::greeting) {
+        ++stats_.messages_refused;
+        return;
+    }
+    const std::uint64_t first_of_run = spool_->first_sequence_of_run();
+    if (!welcomed_) adopt_lost_numbers(welcome, actions);
+    if (actions.reconnect_in) return;
+    for (const wire::SequenceRange& range : welcome.durable) {
+        // On the first Welcome of a run nothing of the run itself can have been sent.
+        const std::uint64_t last = welcomed_ ? range.last : std::min(range.last, first_of_run - 1);
+        if (range.first <= last) spool_->ack_range(range.first, last);
+    }
+    welcomed_ = true;
+    credit_ = std::clamp<std::uint32_t>(welcome.credit, 1, kCreditMax);
+    state_ = UplinkState::streaming;
+    stats_.last_error.clear();
+    backoff_ = kBackoffMin;
+    live_next_ = live_from_;
+    backlog_next_ = 0;
+    pump(actions);
+}
+
+// The collector holds batches with numbers that this run gave, or would give, to others: they were
+// sent by an earlier run whose last writes a power cut undid. New numbers keep them from being
+// taken for duplicates.
+void UplinkSession::adopt_lost_numbers(const wire::Welcome& welcome, UplinkActions& actions) {
+    const std::uint64_t first_of_run = spool_->first_sequence_of_run();
+    std::uint64_t newest = 0;
+    for (const wire::SequenceRange& range : welcome.durable)
+        newest = std::max(newest, range.last);
+    if (newest < first_of_run) return;
+    if (newest - first_of_run > kSequenceJumpMax) {
+        end("the collector claims sequence numbers that cannot be", jittered(kRefusedBackoff),
+            actions);
+        return;
+    }
+    std::vector<std::uint64_t> taken;
+    for (const wire::SequenceRange& range : welcome.durable) {
+        auto next = spool_->next_held(std::max(range.first, first_of_run));
+        for (; next && *next <= range.last; next = spool_->next_held(*next + 1))
+            taken.push_back(*next);
+    }
+    spool_->skip_to(newest + 1);
+    for (const std::uint64_t sequence : taken)
+        spool_->renumber(sequence);
+    actions.seal_batch = true;
+}
+
+void UplinkSession::on(const wire::Ack& ack, UplinkActions& actions) {
+    if (ack.epoch != spool_->epoch()) {
+        ++stats_.messages_refused;
+        return;
+    }
+    std::vector<std::uint64_t> durable;
+    for (const std::uint64_t sequence : ack.sequences) {
+        const auto sent = in_flight_.find(sequence);
+        if (sent == in_flight_.end()) continue;
+        settle(sent);
+        durable.push_back(sequence);
+    }
+    stats_.acked_batches += durable.size();
+    spool_->ack(durable);
+    pump(actions);
+}
+
+void UplinkSession::on(const wire::Reject& reject, UplinkActions& actions) {
+    const auto told = [&](std::string_view what) {
+        const std::string detail = printable(reject.detail, 200);
+        return std::string(what) + (detail.empty() ? "" : ": " + detail);
+    };
+    switch (reject.reason) {
+        case wire::RejectReason::hello_first:
+            say_hello(actions);
+            return;
+        case wire::RejectReason::wrong_host:
+            end(told("the collector has another host id enrolled with this key"),
+                jittered(kRefusedBackoff), actions);
+            return;
+        case wire::RejectReason::too_old_protocol:
+            end(told("the collector no longer speaks this agent's protocol; update the agent"),
+                jittered(kRefusedBackoff), actions);
+            return;
+        case wire::RejectReason::undecodable:
+        case wire::RejectReason::over_limit:
+            break;
+    }
+    const auto sent = in_flight_.find(reject.sequence);
+    if (reject.epoch == spool_->epoch() && sent != in_flight_.end()) {
+        settle(sent);
+        ++stats_.rejected_batches;
+        stats_.last_error = told("the collector refused a batch");
+        spool_->drop(reject.sequence, DropReason::rejected);
+        pump(actions);
+    } else if (reject.sequence == 0) {
+        end(told("the collector refused a message"), next_backoff(), actions);
+    }
+}
+
+void UplinkSession::on(const wire::SchemaRequest& request, UplinkActions& actions) {
+    if (!send_schema(request.schema_hash, actions) && schemas_owed_.size() < kSchemasOwedMax) {
+        schemas_owed_.insert(request.schema_hash);
+    }
+    std::vector<std::uint64_t> unreadable;
+    for (auto& [sequence, sent] : in_flight_) {
+        if (sent.again) continue;
+        const auto body = spool_->read(sequence);
+        const auto decoded =
+            body ? wire::decode_body(*body, limits_) : Result<wire::BatchBody>(fail(body.error()));
+        if (!decoded) {
+            unreadable.push_back(sequence);
+        } else if (decoded->schema_hash == request.schema_hash) {
+            if (schemas_owed_.contains(request.schema_hash)) {
+                unreadable.push_back(sequence);  // its schema is lost, so nobody can ever read it
+                continue;
+            }
+            sent.again = true;
+            actions.send.push_back(wire::encode(
+                wire::Batch{identity_.host_id, spool_->epoch(), sequence, sent.backlog, *body}));
+        }
+    }
+    for (const std::uint64_t sequence : unreadable) {
+        settle(in_flight_.find(sequence));
+        spool_->drop(sequence, DropReason::corrupt);
+    }
+    pump(actions);
+}
+
+bool UplinkSession::send_schema(std::uint64_t hash, UplinkActions& actions) {
+    const auto encoded = spool_->schema(hash);
+    if (!encoded) return false;
+    auto schema = wire::decode_schema(*encoded, limits_);
+    if (!schema) return false;
+    actions.send.push_back(wire::encode(wire::SchemaReply{hash, std::move(*schema)}));
+    return true;
+}
+
+UplinkActions UplinkSession::on_batch(std::uint64_t schema_hash) {
+    UplinkActions actions;
+    schema_hash_ = schema_hash;
+    if (state_ != UplinkState::streaming) return actions;
+    std::erase_if(schemas_owed_, [&](std::uint64_t hash) { return send_schema(hash, actions); });
+    pump(actions);
+    return actions;
+}
+
+UplinkActions UplinkSession::on_tick() {
+    UplinkActions actions;
+    const MonoTime now = clock_->mono_now();
+    if (state_ == UplinkState::greeting && now - greeted_at_ >= kWelcomeTimeout) {
+        end("the collector did not answer Hello", next_backoff(), actions);
+    } else if (state_ == UplinkState::streaming) {
+        const bool overdue =
+            std::any_of(in_flight_.begin(), in_flight_.end(),
+                        [&](const auto& sent) { return now - sent.second.at >= kAckTimeout; });
+        if (overdue)
+            end("the collector did not acknowledge a batch in time", next_backoff(), actions);
+    }
+    return actions;
+}
+
+UplinkActions UplinkSession::on_disconnected(std::string_view why) {
+    UplinkActions actions;
+    end(why, next_backoff(), actions);
+    return actions;
+}
+
+void UplinkSession::pump(UplinkActions& actions) {
+    if (state_ != UplinkState::streaming) return;
+    const std::size_t backlog_share = std::max<std::size_t>(credit_ / 2, 1);
+    while (in_flight_.size() < credit_ && bytes_in_flight_ < kInFlightBytesMax) {
+        if (const auto live = spool_->next_held(live_next_)) {
+            live_next_ = *live + 1;
+            send_batch(*live, false, actions);
+            continue;
+        }
+        const auto old = spool_->next_held(backlog_next_);
+        if (!old || *old >= live_from_ || backlog_in_flight_ >= backlog_share) return;
+        backlog_next_ = *old + 1;
+        send_batch(*old, true, actions);
+    }
+}
+
+// A batch that cannot be read is passed over: the spool has counted it, or it is tried again on the
+// next connection.
+void UplinkSession::send_batch(std::uint64_t sequence, bool backlog, UplinkActions& actions) {
+    auto body = spool_->read(sequence);
+    if (!body) {
+        stats_.last_error = body.error().context;
+        return;
+    }
+    in_flight_[sequence] = Sent{clock_->mono_now(), body->size(), backlog, false};
+    backlog_in_flight_ += backlog ? 1 : 0;
+    bytes_in_flight_ += body->size();
+    actions.send.push_back(wire::encode(
+        wire::Batch{identity_.host_id, spool_->epoch(), sequence, backlog, std::move(*body)}));
+}
+
+void UplinkSession::settle(std::map<std::uint64_t, Sent>::iterator sent) {
+    backlog_in_flight_ -= sent->second.backlog ? 1 : 0;
+    bytes_in_flight_ -= sent->second.bytes;
+    in_flight_.erase(sent);
+}
+
+void UplinkSession::clear_in_flight() {
+    in_flight_.clear();
+    backlog_in_flight_ = 0;
+    bytes_in_flight_ = 0;
+}
+
+void UplinkSession::end(std::string_view why, milliseconds in, UplinkActions& actions) {
+    state_ = UplinkState::disconnected;
+    clear_in_flight();
+    schemas_owed_.clear();
+    stats_.last_error = why;
+    actions.send.clear();
+    actions.reconnect_in = in;
+}
+
+milliseconds UplinkSession::next_backoff() {
+    const milliseconds delay = backoff_;
+    backoff_ = std::min<milliseconds>(backoff_ * 2, kBackoffMax);
+    return jittered(delay);
+}
+
+// Between half of it and all of it, so that a fleet that lost its collector does not come back as
+// one.
+milliseconds UplinkSession::jittered(milliseconds delay) {
+    return milliseconds{
+        std::uniform_int_distribution<milliseconds::rep>(delay.count() / 2, delay.count())(rng_)};
+}
+
+}  // namespace ridgeline::agent

@@ -1,0 +1,175 @@
+#include "collector/http/server.h"
+
+#include <cstring>
+
+#include <arpa/inet.h>
+#include <microhttpd.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include "common/base/text.h"
+
+namespace ridgeline::collector {
+
+namespace {
+
+constexpr unsigned kConnectionsMax = 256;
+constexpr unsigned kConnectionsPerAddressMax = 128;
+constexpr unsigned kIdleTimeoutSeconds = 30;
+constexpr std::size_t kConnectionMemoryBytes = 32 * 1024;  // bounds request line and headers
+constexpr std::size_t kArgsMax = 64;
+
+}  // namespace
+
+Result<ListenAddress> check_listen_address(const std::string& text) {
+    const std::size_t colon = text.rfind(':');
+    const auto port = colon == std::string::npos ? std::nullopt
+                                                 : to_u64(std::string_view(text).substr(colon + 1));
+    if (!port || *port > 65535) {
+        return fail(Errc::invalid_argument, "\"" + printable(text, 100) +
+                                                "\" is not an address such as \"127.0.0.1:7180\"");
+    }
+    std::string host = text.substr(0, colon);
+    if (host == "localhost") host = "127.0.0.1";
+    if (host == "[::1]") host = "::1";
+    in_addr v4{};
+    const bool loopback = host == "::1" || (::inet_pton(AF_INET, host.c_str(), &v4) == 1 &&
+                                            (ntohl(v4.s_addr) >> 24) == 127);
+    if (!loopback) {
+        return fail(Errc::invalid_argument, "\"" + printable(text, 100) +
+                                                "\" is not a loopback address; the API has no "
+                                                "tokens and no TLS in this version, so put a "
+                                                "reverse proxy with both in front of 127.0.0.1");
+    }
+    return ListenAddress{host, static_cast<std::uint16_t>(*port)};
+}
+
+struct HttpServer::Impl {
+    MHD_Daemon* daemon = nullptr;
+    Handler handler;
+    HttpStats stats;
+    std::unique_ptr<net::Poll> poll;
+    std::unique_ptr<net::Timer> timer;
+
+    ~Impl() {
+        poll.reset();
+        timer.reset();
+        if (daemon != nullptr) MHD_stop_daemon(daemon);
+    }
+
+    // libmicrohttpd has its own time-outs; it is asked when it wants to be run next.
+    void run() {
+        MHD_run(daemon);
+        MHD_UNSIGNED_LONG_LONG timeout_ms = 0;
+        if (MHD_get_timeout(daemon, &timeout_ms) == MHD_YES) {
+            timer->start(std::chrono::milliseconds(static_cast<std::int64_t>(timeout_ms)));
+        } else {
+            timer->stop();
+        }
+    }
+
+    MHD_Result respond(MHD_Connection* connection, const ApiResponse& response) {
+        MHD_Response* raw = MHD_create_response_from_buffer(
+            response.body.size(), const_cast<char*>(response.body.data()), MHD_RESPMEM_MUST_COPY);
+        if (raw == nullptr) return MHD_NO;
+        MHD_add_response_header(raw, MHD_HTTP_HEADER_CONTENT_TYPE, response.content_type.c_str());
+        MHD_add_response_header(raw, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+        MHD_add_response_header(raw, "X-Content-Type-Options", "nosniff");
+        if (response.status == MHD_HTTP_METHOD_NOT_ALLOWED)
+            MHD_add_response_header(raw, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
+        const MHD_Result queued = MHD_queue_response(connection, response.status, raw);
+        MHD_destroy_response(raw);
+        return queued;
+    }
+
+    static MHD_Result add_arg(void* cls, MHD_ValueKind, const char* key, const char* value) {
+        auto& args = *static_cast<QueryArgs*>(cls);
+        if (args.size() >= kArgsMax) return MHD_NO;
+        args.emplace(key, value == nullptr ? "" : value);
+        return MHD_YES;
+    }
+
+    static MHD_Result on_request(void* cls, MHD_Connection* connection, const char* url,
+                                 const char* method, const char*, const char*,
+                                 std::size_t* upload_size, void** context) {
+        auto& self = *static_cast<Impl*>(cls);
+        // The first call has the headers alone; answering then would cut off a body that the client
+        // still sends.
+        static int seen = 0;
+        if (*context == nullptr) {
+            *context = &seen;
+            return MHD_YES;
+        }
+        if (*upload_size > 0) {
+            *upload_size = 0;  // bodies are read and dropped
+            return MHD_YES;
+        }
+        ++self.stats.requests;
+        ApiResponse response;
+        if (std::strcmp(method, "GET") != 0 && std::strcmp(method, "HEAD") != 0) {
+            response = {MHD_HTTP_METHOD_NOT_ALLOWED, "application/json",
+                        "{\"error\":\"only GET and HEAD\",\"hint\":\"the API of this version only "
+                        "reads\"}\n"};
+        } else {
+            ApiRequest request{url, {}};
+            MHD_get_connection_values(connection, MHD_GET_ARGUMENT_KIND, &add_arg, &request.args);
+            response = self.handler(request);
+        }
+        if (response.status >= 400 && response.status < 500) ++self.stats.client_errors;
+        return self.respond(connection, response);
+    }
+};
+
+Result<std::unique_ptr<HttpServer>> HttpServer::start(net::Loop& loop, const ListenAddress& address,
+                                                      Handler handler) {
+    sockaddr_storage storage{};
+    const bool v6 = address.host.find(':') != std::string::npos;
+    if (v6) {
+        auto* in6 = reinterpret_cast<sockaddr_in6*>(&storage);
+        in6->sin6_family = AF_INET6;
+        in6->sin6_port = htons(address.port);
+        ::inet_pton(AF_INET6, address.host.c_str(), &in6->sin6_addr);
+    } else {
+        auto* in4 = reinterpret_cast<sockaddr_in*>(&storage);
+        in4->sin_family = AF_INET;
+        in4->sin_port = htons(address.port);
+        ::inet_pton(AF_INET, address.host.c_str(), &in4->sin_addr);
+    }
+    auto impl = std::make_unique<Impl>();
+    impl->handler = std::move(handler);
+    unsigned flags = MHD_USE_EPOLL;
+    if (v6) flags |= MHD_USE_IPv6;
+    impl->daemon = MHD_start_daemon(
+        flags, address.port, nullptr, nullptr, &Impl::on_request, impl.get(), MHD_OPTION_SOCK_ADDR,
+        reinterpret_cast<sockaddr*>(&storage), MHD_OPTION_CONNECTION_LIMIT, kConnectionsMax,
+        MHD_OPTION_PER_IP_CONNECTION_LIMIT, kConnectionsPerAddressMax,
+        MHD_OPTION_CONNECTION_TIMEOUT, kIdleTimeoutSeconds, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        kConnectionMemoryBytes, MHD_OPTION_END);
+    if (impl->daemon == nullptr) {
+        return fail(Errc::io, "http: cannot listen on " + address.host + ":" +
+                                  std::to_string(address.port) +
+                                  "; is another program on that port?");
+    }
+    const MHD_DaemonInfo* epoll = MHD_get_daemon_info(impl->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+    if (epoll == nullptr) return fail(Errc::unsupported, "http: this libmicrohttpd has no epoll");
+    Impl* self = impl.get();
+    impl->poll =
+        std::make_unique<net::Poll>(loop, epoll->epoll_fd, [self](int, int) { self->run(); });
+    impl->timer = std::make_unique<net::Timer>(loop, [self] { self->run(); });
+    impl->poll->start(UV_READABLE);
+    return std::unique_ptr<HttpServer>(new HttpServer(std::move(impl)));
+}
+
+HttpServer::HttpServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+HttpServer::~HttpServer() = default;
+
+std::uint16_t HttpServer::port() const {
+    const MHD_DaemonInfo* info = MHD_get_daemon_info(impl_->daemon, MHD_DAEMON_INFO_BIND_PORT);
+    return info == nullptr ? 0 : info->port;
+}
+
+const HttpStats& HttpServer::stats() const {
+    return impl_->stats;
+}
+
+}  // namespace ridgeline::collector

@@ -1,0 +1,250 @@
+#include "collector/view.h"
+
+#include <unistd.h>
+
+#include "common/base/file.h"
+#include "common/base/text.h"
+#include "common/metric/catalog.h"
+
+namespace ridgeline::collector {
+
+namespace {
+
+double resident_bytes() {
+    const auto statm = read_file("/proc/self/statm", 4096);
+    if (!statm) return 0;
+    std::string_view rest = *statm;
+    next_field(rest);
+    return static_cast<double>(to_u64(next_field(rest)).value_or(0)) *
+           static_cast<double>(::sysconf(_SC_PAGESIZE));
+}
+
+// Collects families; the samples of one name are put together.
+class Families {
+  public:
+    void counter(const char* name, const char* help, std::uint64_t value,
+                 std::vector<Attribute> labels = {}) {
+        add(std::string(name) + "_total", help, true, static_cast<double>(value),
+            std::move(labels));
+    }
+    void gauge(const char* name, const char* help, double value,
+               std::vector<Attribute> labels = {}) {
+        add(name, help, false, value, std::move(labels));
+    }
+    std::vector<SelfMetric> take() { return std::move(families_); }
+
+  private:
+    void add(const std::string& name, const char* help, bool counter, double value,
+             std::vector<Attribute> labels) {
+        const std::string full = "ridgeline_collector_" + name;
+        if (families_.empty() || families_.back().name != full)
+            families_.push_back({full, help, counter, {}});
+        families_.back().samples.push_back({std::move(labels), value});
+    }
+    std::vector<SelfMetric> families_;
+};
+
+void add_ingest(Families& out, const IngestStats& s) {
+    out.counter("messages", "Messages from agents", s.messages);
+    out.counter("received_bytes", "Bytes of messages from agents", s.bytes);
+    out.counter("batches", "New batches appended to the log", s.batches);
+    out.counter("samples", "Samples in new batches", s.samples);
+    out.counter("batches_duplicate", "Batches that were in the log already", s.duplicates);
+    out.counter("batches_lost", "Batches that agents gave up before they came here",
+                s.batches_lost);
+    out.counter("schema_requests", "Schemas asked from agents", s.schema_requests);
+    const char* help = "Messages not taken, by reason";
+    out.counter("messages_refused", help, s.undecodable, {{"reason", "undecodable"}});
+    out.counter("messages_refused", help, s.over_limit, {{"reason", "over_limit"}});
+    out.counter("messages_refused", help, s.wrong_host, {{"reason", "wrong_host"}});
+    out.counter("messages_refused", help, s.bad_protocol, {{"reason", "bad_protocol"}});
+    out.counter("messages_refused", help, s.before_hello, {{"reason", "before_hello"}});
+    out.counter("messages_refused", help, s.bad_time, {{"reason", "bad_time"}});
+    out.counter("messages_refused", help, s.unknown_kind, {{"reason", "unknown_kind"}});
+    out.counter("messages_refused", help, s.log_errors, {{"reason", "log_error"}});
+}
+
+void add_listener(Families& out, const ListenerStats& s) {
+    out.counter("handshakes_admitted", "Connections of enrolled agents", s.admitted);
+    out.counter("handshakes_denied", "Connections with a key that is not enrolled", s.denied);
+    out.counter("messages_malformed", "Messages that are not one frame from a known peer",
+                s.malformed);
+    out.counter("replies_dropped", "Replies to peers that were gone or did not read",
+                s.replies_dropped);
+}
+
+void add_log(Families& out, const Log& log, const LogReaderStats& reader) {
+    const LogStats& s = log.stats();
+    out.gauge("log_size_bytes", "Size of the log on disk", static_cast<double>(log.size_bytes()));
+    out.counter("log_append_errors", "Batches that could not be written and were not acknowledged",
+                s.append_errors);
+    out.counter("log_sync_errors",
+                "Failed fsyncs; what they left in doubt was cut off and is sent again",
+                s.sync_errors);
+    out.counter("log_torn_bytes", "Bytes cut off a damaged log at start", s.torn_bytes);
+    out.counter("log_segments_dropped_unread",
+                "Segments dropped for size before every reader was done",
+                s.segments_dropped_unread);
+    out.counter("log_records_skipped", "Damaged records the rules' reader passed over",
+                reader.records_skipped);
+    out.counter("log_bytes_fell_off", "Bytes trimmed before the rules' reader came to them",
+                reader.bytes_fell_off);
+}
+
+void add_cloudwatch(Families& out, const CloudWatchStats& s) {
+    for (std::size_t i = 0; i < s.answers.size(); ++i) {
+        out.counter("cloudwatch_requests", "Answers from CloudWatch by class", s.answers[i],
+                    {{"class", std::string(to_string(static_cast<AnswerClass>(i)))}});
+    }
+    out.counter("cloudwatch_request_errors", "Requests without an answer", s.request_errors);
+    out.counter("cloudwatch_datums_sent", "Datums CloudWatch took", s.datums_sent);
+    out.counter("cloudwatch_samples_sent", "Samples in those datums", s.samples_sent);
+    for (std::size_t i = 0; i < s.samples_refused.size(); ++i) {
+        out.counter("cloudwatch_samples_refused", "Samples not sent, by reason",
+                    s.samples_refused[i],
+                    {{"reason", std::string(to_string(static_cast<Refusal>(i)))}});
+    }
+    out.gauge("cloudwatch_samples_pending", "Samples read from the log and not sent yet",
+              static_cast<double>(s.samples_pending));
+}
+
+}  // namespace
+
+std::vector<HostView> CollectorView::hosts() {
+    std::vector<HostView> views;
+    for (const auto& [id, state] : parts_.ingest->hosts()) {
+        HostView view;
+        view.id = id;
+        view.agent_version = state.info.agent_version;
+        view.tags = state.info.tags;
+        view.facts = state.info.facts;
+        view.connected = parts_.ingest->connected(id);
+        view.last_seen_ms = to_unix_ms(state.last_seen);
+        view.last_sample_ms = state.last_sample_ms;
+        view.clock_offset_ms = state.clock_offset_ms;
+        view.batches = state.batches;
+        view.samples = state.samples;
+        view.duplicates = state.duplicates;
+        view.batches_lost = state.batches_lost;
+        view.series = parts_.evaluation->series().series_count(id);
+        views.push_back(std::move(view));
+    }
+    // Hosts that have not been heard of since the start, but are in the window.
+    for (const auto& [id, latest_ms] : parts_.evaluation->series().hosts()) {
+        if (parts_.ingest->hosts().contains(id)) continue;
+        HostView view;
+        view.id = id;
+        view.last_sample_ms = latest_ms;
+        view.series = parts_.evaluation->series().series_count(id);
+        views.push_back(std::move(view));
+    }
+    return views;
+}
+
+std::vector<SeriesView> CollectorView::series(const SeriesFilter& filter) {
+    const SeriesStore& store = parts_.evaluation->series();
+    std::vector<SeriesView> views;
+    for (const SeriesId id : store.find({filter.host, filter.metric, filter.attributes})) {
+        const SeriesDescriptor& descriptor = store.descriptor_of(id);
+        const MetricInfo* metric = find_metric(descriptor.metric);
+        views.push_back({id, store.host_of(id), descriptor.metric,
+                         metric == nullptr ? "" : std::string(metric->unit), descriptor.attributes,
+                         store.window_of(id).latest_value(), store.window_of(id).latest_ms()});
+    }
+    return views;
+}
+
+std::vector<PointView> CollectorView::points(std::uint32_t series_id, std::int64_t from_ms,
+                                             std::int64_t to_ms, std::int64_t step_ms) {
+    std::vector<PointView> views;
+    for (const Aggregate& step :
+         parts_.evaluation->series().aggregate(series_id, from_ms, to_ms, step_ms)) {
+        views.push_back({step.t_ms, step.min, step.max, step.sum / static_cast<double>(step.count),
+                         step.last, step.count});
+    }
+    return views;
+}
+
+std::vector<AlertView> CollectorView::alerts(const std::string& state, std::int64_t since_ms,
+                                             std::size_t limit) {
+    std::vector<AlertView> views;
+    if (state != "pending") {
+        AlertQuery query;
+        query.since_ms = since_ms;
+        query.limit = limit;
+        for (const AlertState known :
+             {AlertState::firing, AlertState::resolved, AlertState::episode}) {
+            if (state == to_string(known)) query.state = known;
+        }
+        const auto alerts = parts_.evaluation->book().alerts(query);
+        if (alerts) {
+            for (const Alert& alert : *alerts) {
+                views.push_back({alert.id, alert.rule, alert.host, alert.attributes,
+                                 std::string(to_string(alert.severity)),
+                                 std::string(to_string(alert.state)), alert.since_ms,
+                                 alert.fired_ms, alert.resolved_ms, alert.value, alert.threshold,
+                                 alert.unit, alert.summary, alert.runbook, alert.reason});
+            }
+        }
+    }
+    if (state.empty() || state == "pending") {
+        for (const auto& pending : parts_.evaluation->engine().pending()) {
+            if (views.size() >= limit) break;
+            AlertView view;
+            view.rule = pending.rule;
+            view.host = pending.host;
+            view.attributes = pending.attributes;
+            view.state = "pending";
+            view.since_ms = pending.since_ms;
+            view.value = pending.value;
+            views.push_back(std::move(view));
+        }
+    }
+    return views;
+}
+
+std::vector<SelfMetric> CollectorView::self_metrics() {
+    Families out;
+    add_ingest(out, parts_.ingest->stats());
+    if (parts_.listener != nullptr) add_listener(out, parts_.listener->stats());
+    add_log(out, *parts_.log, parts_.evaluation->reader_stats());
+    const SeriesStore& store = parts_.evaluation->series();
+    out.gauge("series", "Series in the window", static_cast<double>(store.series_count()));
+    out.gauge("window_bytes", "Memory of the window", static_cast<double>(store.bytes()));
+    out.counter("window_duplicates", "Samples for an instant that had a value already",
+                store.stats().duplicates);
+    out.counter("window_series_refused",
+                "Samples of series beyond the limit; in the log, but neither shown nor judged",
+                store.stats().series_refused);
+    out.gauge("rules", "Rules in force",
+              static_cast<double>(parts_.evaluation->engine().rules().size()));
+    out.gauge("rule_files_bad", "Mistakes in rule files; see `ridgeline-collector check`",
+              static_cast<double>(*parts_.bad_rule_files));
+    out.counter("alert_transitions", "Alerts that fired, changed severity or resolved",
+                parts_.evaluation->stats().transitions);
+    out.counter("alert_store_errors", "Commits of alerts that failed",
+                parts_.evaluation->stats().commit_errors);
+    out.gauge("alerts_firing", "Alerts that fire now",
+              static_cast<double>(parts_.evaluation->engine().firing().size()));
+    if (parts_.cloudwatch != nullptr) add_cloudwatch(out, parts_.cloudwatch->stats());
+    if (parts_.http != nullptr) {
+        out.counter("http_requests", "HTTP requests answered", parts_.http->stats().requests);
+        out.counter("http_client_errors", "HTTP requests answered with 4xx",
+                    parts_.http->stats().client_errors);
+    }
+    out.gauge("memory_rss_bytes", "Resident memory", resident_bytes());
+    return out.take();
+}
+
+std::string CollectorView::not_ready() {
+    if (!parts_.evaluation->caught_up()) return "reading the log";
+    if (!parts_.log->trouble().empty())
+        return "the log cannot be written: " + parts_.log->trouble();
+    return {};
+}
+
+std::int64_t CollectorView::now_ms() const {
+    return to_unix_ms(parts_.clock->wall_now());
+}
+
+}  // namespace ridgeline::collector

@@ -1,0 +1,184 @@
+#include "agent/pipeline/head_journal.h"
+
+#include <array>
+#include <map>
+
+#include "common/wire/block_codec.h"
+#include "tests/support/catch.h"
+#include "tests/support/faulty_storage.h"
+
+namespace ridgeline::agent {
+namespace {
+
+using namespace std::chrono_literals;
+using test::FaultyStorage;
+
+// An agent without its loop: two sources, a batch every four ticks, a new series at tick 10.
+// Returns the stamps whose journal write returned before the storage was dead: those that must not
+// be lost.
+struct Run {
+    FaultyStorage& storage;
+    std::vector<std::int64_t> promised;
+
+    void go(int ticks) {
+        auto opened = Spool::open(storage, {});
+        REQUIRE(opened);
+        Spool spool = std::move(*opened);
+        REQUIRE(recover_head(storage, spool));
+        HeadJournal head(storage);
+        Batcher batcher;
+        for (int tick = 1; tick <= ticks && !storage.killed(); ++tick) {
+            const SampleInstant at{from_unix_ms(tick * 1000), MonoTime{tick * 1s}};
+            for (const char* source : {"cpu", "disk"}) {
+                batcher.begin_round(source, at);
+                batcher.record(batcher.declare("system.uptime", {{"source", source}}), tick);
+                if (tick >= 10) batcher.record(batcher.declare("system.boot_time", {}), tick * 0.5);
+                if (const auto sealed = batcher.end_round(at.wall, at.mono)) {
+                    spool.append(*sealed);
+                    head.discard();
+                }
+                head.add(*batcher.last_round(), batcher.schema(), spool.next_sequence());
+            }
+            const auto written = head.write();
+            if (storage.killed()) return;
+            REQUIRE(written);
+            promised.push_back(tick * 1000);
+            if (tick % 4 != 0) continue;
+            spool.append(*batcher.seal(at.wall, at.mono));
+            head.discard();
+        }
+    }
+};
+
+// How often each stamp is in the spool, by source.
+std::map<std::int64_t, std::array<int, 2>> stamps_held(FaultyStorage& storage) {
+    std::map<std::int64_t, std::array<int, 2>> counts;
+    auto spool = Spool::open(storage, {});
+    REQUIRE(spool);
+    REQUIRE(recover_head(storage, *spool));
+    for (auto next = spool->oldest(); next; next = spool->next_held(*next + 1)) {
+        const auto body = wire::decode_body(*spool->read(*next), wire::Limits{});
+        const auto schema = wire::decode_schema(*spool->schema(body->schema_hash), wire::Limits{});
+        const auto block = wire::decode_block(body->columns, *schema, wire::Limits{});
+        REQUIRE(block);
+        for (std::size_t group = 0; group < block->groups.size(); ++group) {
+            const auto& stamps = block->groups[group].timestamps_ms;
+            for (std::size_t i = 0; i < stamps.size(); ++i) {
+                ++counts[stamps[i]][group];
+                REQUIRE(block->groups[group].column(0)[i] == static_cast<double>(stamps[i]) / 1000);
+            }
+        }
+    }
+    return counts;
+}
+
+TEST_CASE("an agent killed before any write loses no sample and doubles none", "[head]") {
+    std::uint64_t changes = 0;
+    for (bool finished = false; !finished; ++changes) {
+        INFO("killed after " << changes << " changes of the disk");
+        FaultyStorage storage;
+        storage.kill_after(changes);
+        Run run{storage, {}};
+        run.go(15);
+        finished = !storage.killed();
+        storage.revive();
+        for (int restart = 0; restart < 2; ++restart) {  // a second restart finds the same
+            const auto held = stamps_held(storage);
+            for (const std::int64_t stamp : run.promised) {
+                INFO("stamp " << stamp);
+                REQUIRE(held.contains(stamp));
+            }
+            for (const auto& [stamp, count] : held)
+                REQUIRE(count == std::array{1, 1});
+        }
+    }
+    REQUIRE(changes > 30);
+}
+
+TEST_CASE("an agent killed again while it recovers still loses nothing", "[head]") {
+    FaultyStorage storage;
+    Run first{storage, {}};
+    first.go(7);  // one batch in the spool, three ticks in the head
+    const auto files = storage.snapshot();
+    for (std::uint64_t changes = 0; changes < 40; ++changes) {
+        storage.revive();
+        storage.restore(files);
+        storage.kill_after(changes);
+        auto spool = Spool::open(storage, {});
+        if (spool) (void)recover_head(storage, *spool);
+        storage.revive();
+        const auto held = stamps_held(storage);
+        REQUIRE(held.size() == 7);
+        for (const auto& [stamp, count] : held)
+            REQUIRE(count == std::array{1, 1});
+    }
+}
+
+TEST_CASE("a tick costs one write", "[head]") {
+    FaultyStorage storage;
+    Run run{storage, {}};
+    run.go(3);
+    const std::uint64_t before = storage.appends();
+    HeadJournal head(storage);
+    Batcher batcher;
+    for (int tick = 1; tick <= 10; ++tick) {
+        batcher.begin_round("cpu", {from_unix_ms(tick * 1000), MonoTime{}});
+        batcher.record(batcher.declare("system.uptime", {}), tick);
+        batcher.end_round(WallTime{}, MonoTime{});
+        head.add(*batcher.last_round(), batcher.schema(), 9);
+        head.add(*batcher.last_round(), batcher.schema(), 9);
+        REQUIRE(head.write());
+    }
+    REQUIRE(storage.appends() - before == 10 + 2);  // the file's header and the schema come once
+}
+
+TEST_CASE("a disk that refuses pauses the journal until the next batch", "[head]") {
+    FaultyStorage storage;
+    HeadJournal head(storage);
+    Batcher batcher;
+    const auto tick = [&](int n, std::uint64_t sequence) {
+        batcher.begin_round("cpu", {from_unix_ms(n * 1000), MonoTime{}});
+        batcher.record(batcher.declare("system.uptime", {}), n);
+        batcher.end_round(WallTime{}, MonoTime{});
+        head.add(*batcher.last_round(), batcher.schema(), sequence);
+        return head.write().has_value();
+    };
+    REQUIRE(tick(1, 1));
+    storage.refuse_changes(EIO);
+    REQUIRE_FALSE(tick(2, 1));
+    storage.refuse_changes(0);
+    REQUIRE(tick(3, 1));
+    auto recovered = HeadJournal::recover(storage);
+    REQUIRE((*recovered)->batch->body.sample_count == 1);
+    head.discard();
+    REQUIRE(tick(4, 2));
+    recovered = HeadJournal::recover(storage);
+    REQUIRE((*recovered)->sequence == 2);
+    REQUIRE((*recovered)->batch->body.sample_count == 1);
+}
+
+TEST_CASE("no head, an empty one and a foreign file are nothing to recover", "[head]") {
+    FaultyStorage storage;
+    REQUIRE_FALSE(*HeadJournal::recover(storage));
+    storage.restore({{"head", FaultyStorage::Bytes(0)}});
+    REQUIRE_FALSE(*HeadJournal::recover(storage));
+    storage.restore({{"head", FaultyStorage::Bytes(200, std::byte{7})}});
+    REQUIRE_FALSE(*HeadJournal::recover(storage));
+}
+
+TEST_CASE("a head with any byte flipped is recovered up to there or not at all", "[head]") {
+    FaultyStorage storage;
+    Run run{storage, {}};
+    run.go(3);
+    const auto files = storage.snapshot();
+    for (std::size_t i = 0; i < files.at("head").size(); ++i) {
+        auto damaged = files;
+        damaged["head"][i] ^= std::byte{0x40};
+        storage.restore(damaged);
+        for (const auto& [stamp, count] : stamps_held(storage))
+            REQUIRE(count == std::array{1, 1});
+    }
+}
+
+}  // namespace
+}  // namespace ridgeline::agent

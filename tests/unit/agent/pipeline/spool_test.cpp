@@ -1,0 +1,321 @@
+#include "agent/pipeline/spool.h"
+
+#include <array>
+
+#include "tests/support/catch.h"
+#include "tests/support/faulty_storage.h"
+#include "tests/support/temp_dir.h"
+#include "tests/unit/agent/pipeline/batches.h"
+
+namespace ridgeline::agent {
+namespace {
+
+using test::FaultyStorage;
+using test_batches::make_batch;
+
+Spool reopened(Storage& storage, const SpoolOptions& options = {}) {
+    auto spool = Spool::open(storage, options);
+    REQUIRE(spool);
+    return std::move(*spool);
+}
+
+void ack(Spool& spool, std::uint64_t sequence) {
+    spool.ack(std::array{sequence});
+}
+
+std::vector<std::uint64_t> held(const Spool& spool) {
+    std::vector<std::uint64_t> all;
+    for (auto next = spool.oldest(); next; next = spool.next_held(*next + 1))
+        all.push_back(*next);
+    return all;
+}
+using Held = std::vector<std::uint64_t>;
+
+std::uint32_t samples_of(Spool& spool, std::uint64_t sequence) {
+    const auto body = spool.read(sequence);
+    REQUIRE(body);
+    return wire::decode_body(*body, wire::Limits{})->sample_count;
+}
+
+std::uint64_t dropped(const Spool& spool, DropReason reason) {
+    return spool.stats().dropped_samples[static_cast<std::size_t>(reason)];
+}
+
+TEST_CASE("batches get numbers without gaps and are read back unchanged, also by the next run",
+          "[spool]") {
+    test::TempDir directory;
+    auto storage = open_directory_storage(directory.path());
+    std::uint64_t epoch = 0;
+    {
+        Spool spool = reopened(**storage);
+        epoch = spool.epoch();
+        for (std::uint32_t i = 1; i <= 5; ++i)
+            REQUIRE(spool.append(make_batch(i)) == i);
+        REQUIRE(held(spool) == Held{1, 2, 3, 4, 5});
+    }
+    Spool spool = reopened(**storage);
+    REQUIRE(spool.epoch() == epoch);
+    REQUIRE(spool.next_sequence() == 6);
+    REQUIRE(spool.first_sequence_of_run() == 6);
+    REQUIRE(held(spool) == Held{1, 2, 3, 4, 5});
+    REQUIRE(*spool.read(3) == wire::encode_body(make_batch(3).body));
+    const auto hash = make_batch(1).body.schema_hash;
+    REQUIRE(wire::decode_schema(*spool.schema(hash), wire::Limits{}) == *make_batch(1).schema);
+    REQUIRE(spool.append(make_batch(6)) == 6);
+    REQUIRE(spool.stats().batches == 6);
+}
+
+TEST_CASE("a new spool draws a new epoch", "[spool]") {
+    FaultyStorage one;
+    FaultyStorage other;
+    REQUIRE(reopened(one).epoch() != reopened(other).epoch());
+}
+
+TEST_CASE("acknowledgements in any order free whole segments and survive a restart", "[spool]") {
+    FaultyStorage storage;
+    const SpoolOptions options{1U << 20, 1U << 20, 2000};
+    Spool spool = reopened(storage, options);
+    for (std::uint32_t i = 1; i <= 60; ++i)
+        spool.append(make_batch(i));
+    const std::uint64_t full = storage.bytes_stored();
+    for (std::uint64_t i = 50; i > 1; i -= 2)
+        ack(spool, i);
+    REQUIRE(spool.stats().batches == 35);
+    REQUIRE(storage.bytes_stored() >=
+            full);  // every segment still holds something, and acks were noted
+    for (std::uint64_t i = 1; i < 50; i += 2)
+        ack(spool, i);
+    ack(spool, 7);    // again
+    ack(spool, 999);  // unknown
+    REQUIRE(spool.stats().batches == 10);
+    REQUIRE(storage.bytes_stored() < full / 2);
+    REQUIRE(spool.stats().bytes + 17 == storage.bytes_stored());  // the epoch file has 17 bytes
+
+    Spool next = reopened(storage, options);
+    REQUIRE(held(next) == Held{51, 52, 53, 54, 55, 56, 57, 58, 59, 60});
+    next.ack_range(0, 55);
+    REQUIRE(held(next) == Held{56, 57, 58, 59, 60});
+    next.ack_range(56, 60);
+    REQUIRE(reopened(storage, options).next_sequence() == 61);  // though nothing is held
+}
+
+TEST_CASE("a tail torn at any byte costs the last batch and nothing else", "[spool]") {
+    FaultyStorage storage;
+    reopened(storage).append(make_batch(1));
+    const auto with_one = storage.snapshot();
+    reopened(storage).append(make_batch(2));
+    const auto with_two = storage.snapshot();
+    const std::string segment = "00000000000000000001.seg";
+    const std::size_t whole = with_one.at(segment).size();
+    for (std::size_t size = whole; size < with_two.at(segment).size(); ++size) {
+        auto torn = with_two;
+        torn[segment].resize(size);
+        storage.restore(torn);
+        Spool spool = reopened(storage);
+        REQUIRE(held(spool) == Held{1});
+        REQUIRE(samples_of(spool, 1) == 1);
+        REQUIRE(spool.stats().torn_bytes == size - whole);
+        REQUIRE(spool.append(make_batch(3)) == 2);
+        Spool next = reopened(storage);
+        REQUIRE(held(next) == Held{1, 2});
+        REQUIRE(samples_of(next, 2) == 3);
+        REQUIRE(next.stats().torn_bytes == 0);
+    }
+}
+
+TEST_CASE("a file that is no segment is removed and counted", "[spool]") {
+    FaultyStorage storage;
+    reopened(storage).append(make_batch(1));
+    auto files = storage.snapshot();
+    files["00000000000000000009.seg"] = FaultyStorage::Bytes(100);
+    files["stranger"] = FaultyStorage::Bytes(3);
+    storage.restore(files);
+    Spool spool = reopened(storage);
+    REQUIRE(held(spool) == Held{1});
+    REQUIRE(spool.stats().torn_bytes == 100);
+    REQUIRE(spool.next_sequence() == 9);  // the numbers before it may have been used
+    REQUIRE(storage.snapshot().contains("stranger"));
+}
+
+TEST_CASE("a full spool drops its oldest batches and counts their samples", "[spool]") {
+    FaultyStorage storage;
+    const SpoolOptions options{64 * 1024, 1U << 20, 1U << 20};
+    Spool spool = reopened(storage, options);
+    std::uint64_t appended = 0;
+    for (std::uint32_t i = 1; i <= 500; ++i) {
+        spool.append(make_batch(i, 500));
+        appended += i;
+        REQUIRE(spool.stats().bytes <= options.bytes_max + 1000);
+    }
+    std::uint64_t kept = 0;
+    for (const std::uint64_t sequence : held(spool))
+        kept += samples_of(spool, sequence);
+    REQUIRE(held(spool).back() == 500);
+    REQUIRE(held(spool).size() > 80);
+    REQUIRE(kept + dropped(spool, DropReason::spool_full) == appended);
+    REQUIRE(spool.stats().batches == held(spool).size());
+}
+
+TEST_CASE("what was acknowledged is not counted as dropped when its segment goes", "[spool]") {
+    FaultyStorage storage;
+    Spool spool = reopened(storage, {64 * 1024, 1U << 20, 1U << 20});
+    for (std::uint32_t i = 1; i <= 5; ++i)
+        spool.append(make_batch(1000, 500));
+    for (std::uint64_t i = 1; i <= 4; ++i)
+        ack(spool, i);
+    for (int i = 0; i < 200; ++i)
+        spool.append(make_batch(0, 500));
+    REQUIRE(dropped(spool, DropReason::spool_full) == 1000);
+}
+
+TEST_CASE("while the disk refuses, batches wait in memory, and are written once it works",
+          "[spool]") {
+    const int error = GENERATE(ENOSPC, EIO, EROFS);
+    FaultyStorage storage;
+    {
+        Spool spool = reopened(storage);
+        spool.append(make_batch(1));
+        storage.refuse_changes(error);
+        for (std::uint32_t i = 2; i <= 4; ++i)
+            REQUIRE(spool.append(make_batch(i)) == i);
+        REQUIRE(held(spool) == Held{1, 2, 3, 4});
+        for (std::uint32_t i = 1; i <= 4; ++i)
+            REQUIRE(samples_of(spool, i) == i);
+        REQUIRE(spool.stats().memory_batches == 3);
+        REQUIRE_FALSE(spool.stats().disk_error.empty());
+        REQUIRE(spool.stats().disk_errors >= 3);
+        ack(spool, 3);
+        storage.refuse_changes(0);
+        spool.retry();
+        REQUIRE(spool.stats().memory_batches == 0);
+        REQUIRE(spool.stats().memory_bytes == 0);
+        REQUIRE(spool.stats().disk_error.empty());
+        REQUIRE(spool.append(make_batch(5)) == 5);
+    }
+    Spool spool = reopened(storage);
+    REQUIRE(held(spool) == Held{1, 2, 4, 5});
+    for (const std::uint64_t sequence : held(spool))
+        REQUIRE(samples_of(spool, sequence) == sequence);
+}
+
+TEST_CASE("a disk that is full in the middle of a record loses nothing", "[spool]") {
+    for (std::uint64_t room = 0; room < 700; ++room) {
+        FaultyStorage storage;
+        Spool spool = reopened(storage);
+        storage.leave_bytes(room);
+        for (std::uint32_t i = 1; i <= 3; ++i)
+            spool.append(make_batch(i));
+        REQUIRE(held(spool) == Held{1, 2, 3});
+        storage.make_room();
+        spool.retry();
+        REQUIRE(spool.stats().memory_batches == 0);
+        Spool next = reopened(storage);
+        REQUIRE(held(next) == Held{1, 2, 3});
+        for (std::uint32_t i = 1; i <= 3; ++i)
+            REQUIRE(samples_of(next, i) == i);
+    }
+}
+
+TEST_CASE("memory for what the disk refuses is bounded; the oldest goes and is counted",
+          "[spool]") {
+    FaultyStorage storage;
+    Spool spool = reopened(storage, {1U << 20, 1000, 1U << 20});
+    storage.refuse_changes(EIO);
+    for (std::uint32_t i = 1; i <= 20; ++i)
+        spool.append(make_batch(i));
+    REQUIRE(spool.stats().memory_bytes <= 1000);
+    std::uint64_t kept = 0;
+    for (const std::uint64_t sequence : held(spool))
+        kept += samples_of(spool, sequence);
+    REQUIRE(kept + dropped(spool, DropReason::memory_full) == 210);
+    REQUIRE(held(spool).back() == 20);
+}
+
+TEST_CASE("a spool on a read-only disk still offers what it holds", "[spool]") {
+    FaultyStorage storage;
+    reopened(storage).append(make_batch(1));
+    storage.refuse_changes(EROFS);
+    Spool spool = reopened(storage);
+    REQUIRE(samples_of(spool, 1) == 1);
+    REQUIRE(spool.append(make_batch(2)) == 2);
+    REQUIRE(held(spool) == Held{1, 2});
+}
+
+TEST_CASE("an epoch that could not be saved is saved with the first batch", "[spool]") {
+    FaultyStorage storage;
+    storage.refuse_changes(ENOSPC);
+    Spool spool = reopened(storage);
+    storage.refuse_changes(0);
+    spool.append(make_batch(1));
+    REQUIRE(reopened(storage).epoch() == spool.epoch());
+}
+
+TEST_CASE("a damaged batch is dropped and counted when it is read", "[spool]") {
+    FaultyStorage storage;
+    Spool spool = reopened(storage);
+    for (std::uint32_t i = 1; i <= 3; ++i)
+        spool.append(make_batch(i));
+    auto files = storage.snapshot();
+    auto& segment = files["00000000000000000001.seg"];
+    const std::string body = wire::encode_body(make_batch(2).body);
+    const auto at =
+        std::search(segment.begin(), segment.end(), as_bytes(body).begin(), as_bytes(body).end());
+    REQUIRE(at != segment.end());
+    *at ^= std::byte{1};
+    storage.restore(files);
+    REQUIRE(spool.read(2).error().code == Errc::corrupt);
+    REQUIRE(held(spool) == Held{1, 3});
+    REQUIRE(dropped(spool, DropReason::corrupt) == 2);
+}
+
+TEST_CASE("the schema of a batch outlives the segment it was first written to", "[spool]") {
+    FaultyStorage storage;
+    Spool spool = reopened(storage, {1U << 20, 1U << 20, 2000});
+    const auto hash = make_batch(1).body.schema_hash;
+    for (std::uint32_t i = 1; i <= 60; ++i)
+        spool.append(make_batch(i));
+    spool.append(make_batch(61, 100, "sdb"));
+    spool.ack_range(1, 59);
+    REQUIRE(spool.schema(hash));
+    REQUIRE(spool.schema(make_batch(1, 1, "sdb").body.schema_hash));
+    REQUIRE(spool.schema(12345).error().code == Errc::not_found);
+}
+
+TEST_CASE("sync work covers what was appended, and a failed sync moves on to a fresh file",
+          "[spool]") {
+    FaultyStorage storage;
+    Spool spool = reopened(storage);
+    spool.append(make_batch(1));
+    SyncWork work = spool.take_unsynced();
+    REQUIRE_FALSE(work.empty());
+    REQUIRE(spool.take_unsynced().empty());
+    spool.on_synced(work.run());
+    storage.cut_power();
+    REQUIRE(held(reopened(storage)) == Held{1});
+
+    spool.append(make_batch(2));
+    storage.refuse_syncs(EIO);
+    spool.on_synced(spool.take_unsynced().run());
+    REQUIRE_FALSE(spool.stats().disk_error.empty());
+    storage.refuse_syncs(0);
+    spool.append(make_batch(3));
+    REQUIRE(storage.snapshot().contains("00000000000000000003.seg"));
+    REQUIRE(held(spool) == Held{1, 2, 3});
+}
+
+TEST_CASE("a batch can be given a new number", "[spool]") {
+    FaultyStorage storage;
+    Spool spool = reopened(storage);
+    spool.append(make_batch(1));
+    spool.append(make_batch(2));
+    spool.skip_to(10);
+    spool.skip_to(5);  // never back
+    spool.renumber(1);
+    REQUIRE(held(spool) == Held{2, 10});
+    REQUIRE(samples_of(spool, 10) == 1);
+    REQUIRE(held(reopened(storage)) == Held{2, 10});
+    REQUIRE(spool.append(make_batch(3)) == 11);
+}
+
+}  // namespace
+}  // namespace ridgeline::agent

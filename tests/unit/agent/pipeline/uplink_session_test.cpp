@@ -1,0 +1,306 @@
+#include "agent/pipeline/uplink_session.h"
+
+#include <array>
+
+#include "tests/support/catch.h"
+#include "tests/support/faulty_storage.h"
+#include "tests/support/manual_clock.h"
+#include "tests/unit/agent/pipeline/batches.h"
+
+namespace ridgeline::agent {
+namespace {
+
+using namespace std::chrono_literals;
+using test_batches::make_batch;
+
+struct Fixture {
+    test::FaultyStorage storage;
+    test::ManualClock clock;
+    Spool spool = std::move(*Spool::open(storage, {}));
+    UplinkSession session{spool, {"host-1", "0.1.0", "boot", {}, {}}, clock, Rng{1}};
+    std::uint64_t hash = make_batch(1).body.schema_hash;
+
+    void spool_batches(int count) {
+        for (int i = 0; i < count; ++i)
+            spool.append(make_batch(static_cast<std::uint32_t>(spool.next_sequence())));
+    }
+    UplinkActions welcome(std::uint32_t credit, std::vector<wire::SequenceRange> durable = {}) {
+        return session.on_message(
+            wire::encode(wire::Welcome{1, "0.1.0", credit, 0, std::move(durable)}));
+    }
+    UplinkActions connect(std::uint32_t credit) {
+        session.on_connected(hash);
+        return welcome(credit);
+    }
+    UplinkActions ack(std::vector<std::uint64_t> sequences) {
+        return session.on_message(wire::encode(wire::Ack{spool.epoch(), std::move(sequences)}));
+    }
+    UplinkActions reject(std::uint64_t sequence, wire::RejectReason reason) {
+        return session.on_message(
+            wire::encode(wire::Reject{spool.epoch(), sequence, reason, "because"}));
+    }
+    UplinkActions live() {
+        spool_batches(1);
+        return session.on_batch(hash);
+    }
+};
+
+template <class Kind>
+Kind only(const UplinkActions& actions) {
+    REQUIRE(actions.send.size() == 1);
+    const auto message = wire::decode(actions.send[0], wire::Limits{});
+    REQUIRE(message);
+    REQUIRE(std::holds_alternative<Kind>(*message));
+    return std::get<Kind>(*message);
+}
+
+// "3 4 l7": backlog 3, backlog 4, live 7; "schema" for a schema, "hello".
+std::string sent(const UplinkActions& actions) {
+    std::string text;
+    for (const std::string& bytes : actions.send) {
+        const auto message = wire::decode(bytes, wire::Limits{});
+        REQUIRE(message);
+        if (!text.empty()) text += ' ';
+        if (const auto* batch = std::get_if<wire::Batch>(&*message)) {
+            text += (batch->backlog ? "" : "l") + std::to_string(batch->sequence);
+        } else {
+            text += std::holds_alternative<wire::SchemaReply>(*message) ? "schema" : "hello";
+        }
+    }
+    return text;
+}
+
+TEST_CASE("the agent says who it is and what it holds, and sends nothing before it is welcome",
+          "[uplink]") {
+    Fixture f;
+    f.spool_batches(3);
+    f.spool.ack(std::array{std::uint64_t{1}});
+    const auto hello = only<wire::Hello>(f.session.on_connected(f.hash));
+    REQUIRE(hello.host_id == "host-1");
+    REQUIRE(hello.epoch == f.spool.epoch());
+    REQUIRE(hello.first_unacked == 2);
+    REQUIRE(hello.next_sequence == 4);
+    REQUIRE(hello.schema_hash == f.hash);
+    REQUIRE(f.session.on_batch(f.hash).send.empty());
+    REQUIRE(f.session.state() == UplinkState::greeting);
+}
+
+TEST_CASE("the Welcome frees what is durable already and the rest is sent unchanged", "[uplink]") {
+    Fixture f;
+    f.spool_batches(4);
+    f.spool = std::move(*Spool::open(f.storage, {}));  // an earlier run's batches
+    f.session.on_connected(f.hash);
+    const auto actions = f.welcome(8, {{1, 1}, {3, 3}});
+    REQUIRE(sent(actions) == "2 4");
+    const auto batch = std::get<wire::Batch>(*wire::decode(actions.send[0], wire::Limits{}));
+    REQUIRE(batch.host_id == "host-1");
+    REQUIRE(batch.body == wire::encode_body(make_batch(2).body));
+    REQUIRE(f.spool.stats().batches == 2);
+}
+
+TEST_CASE("no more than the credit is in flight; an ack makes room", "[uplink]") {
+    Fixture f;
+    f.session.on_connected(f.hash);
+    f.welcome(2);
+    REQUIRE(sent(f.live()) == "l1");
+    REQUIRE(sent(f.live()) == "l2");
+    REQUIRE(sent(f.live()).empty());
+    REQUIRE(sent(f.ack({2})) == "l3");
+    REQUIRE(f.session.in_flight() == 2);
+    REQUIRE(f.spool.next_held(0) == 1);
+    f.ack({1, 3});
+    REQUIRE(f.spool.stats().batches == 0);
+    REQUIRE(f.session.stats().acked_batches == 3);
+}
+
+TEST_CASE("backlog goes in order and leaves half of the credit to live batches", "[uplink]") {
+    Fixture f;
+    f.spool_batches(10);
+    REQUIRE(sent(f.connect(4)) == "1 2");
+    REQUIRE(sent(f.live()) == "l11");
+    REQUIRE(sent(f.live()) == "l12");
+    REQUIRE(sent(f.live()).empty());
+    REQUIRE(sent(f.ack({1})) == "l13");  // live before backlog
+    REQUIRE(sent(f.ack({2})) == "3");
+    REQUIRE(sent(f.ack({11, 12, 13})) == "4");
+    REQUIRE(sent(f.ack({3, 4})) == "5 6");
+}
+
+TEST_CASE("a credit of one still moves both lanes", "[uplink]") {
+    Fixture f;
+    f.spool_batches(2);
+    REQUIRE(sent(f.connect(1)) == "1");
+    REQUIRE(sent(f.live()).empty());
+    REQUIRE(sent(f.ack({1})) == "l3");
+    REQUIRE(sent(f.ack({3})) == "2");
+}
+
+TEST_CASE("what was in flight when the connection broke is sent again", "[uplink]") {
+    Fixture f;
+    f.connect(8);
+    f.live();
+    f.live();
+    f.ack({1});
+    f.session.on_disconnected("gone");
+    REQUIRE(f.session.in_flight() == 0);
+    REQUIRE(sent(f.connect(8)) == "2");
+    f.session.on_disconnected("gone");
+    f.session.on_connected(f.hash);
+    REQUIRE(sent(f.welcome(8, {{1, 2}})).empty());  // it had arrived, only the ack was lost
+    REQUIRE(f.spool.stats().batches == 0);
+}
+
+TEST_CASE("a schema request is answered and the batches that need it are sent again, once",
+          "[uplink]") {
+    Fixture f;
+    f.spool_batches(2);
+    f.spool.append(make_batch(3, 100, "sdb"));
+    f.connect(8);
+    const std::string request = wire::encode(wire::SchemaRequest{f.hash});
+    const auto actions = f.session.on_message(request);
+    REQUIRE(sent(actions) == "schema 1 2");
+    const auto reply = std::get<wire::SchemaReply>(*wire::decode(actions.send[0], wire::Limits{}));
+    REQUIRE(reply.schema == *make_batch(1).schema);
+    REQUIRE(sent(f.session.on_message(request)) == "schema");
+}
+
+TEST_CASE("a schema that is asked for before any batch has it is sent with the first", "[uplink]") {
+    Fixture f;
+    f.connect(8);
+    REQUIRE(f.session.on_message(wire::encode(wire::SchemaRequest{f.hash})).send.empty());
+    REQUIRE(sent(f.live()) == "schema l1");
+    REQUIRE(sent(f.live()) == "l2");
+}
+
+TEST_CASE("a rejected batch is dropped and its samples are counted", "[uplink]") {
+    const auto reason = GENERATE(wire::RejectReason::undecodable, wire::RejectReason::over_limit);
+    Fixture f;
+    f.spool_batches(3);
+    f.connect(2);
+    REQUIRE(sent(f.reject(1, reason)) == "2");
+    REQUIRE(f.spool.stats().dropped_samples[static_cast<std::size_t>(DropReason::rejected)] == 1);
+    REQUIRE(f.spool.next_held(0) == 2);
+    REQUIRE(f.session.stats().last_error.find("because") != std::string::npos);
+}
+
+TEST_CASE("a reject of something that is not in flight drops nothing", "[uplink]") {
+    Fixture f;
+    f.spool_batches(3);
+    f.connect(2);
+    f.reject(3, wire::RejectReason::undecodable);
+    f.session.on_message(
+        wire::encode(wire::Reject{f.spool.epoch() + 1, 1, wire::RejectReason::undecodable, ""}));
+    REQUIRE(f.spool.stats().batches == 3);
+}
+
+TEST_CASE("acks of another epoch, of unsent batches and noise change nothing", "[uplink]") {
+    Fixture f;
+    f.spool_batches(3);
+    f.connect(2);
+    f.session.on_message(wire::encode(wire::Ack{f.spool.epoch() + 1, {1}}));
+    f.ack({3});
+    f.session.on_message("noise");
+    f.session.on_message("");
+    f.session.on_message(wire::encode(wire::Hello{}));
+    f.welcome(100);  // unasked
+    REQUIRE(f.spool.stats().batches == 3);
+    REQUIRE(f.session.in_flight() == 1);
+    REQUIRE(f.session.stats().messages_refused >= 4);
+}
+
+TEST_CASE("asked for Hello, the agent greets again, but not for ever", "[uplink]") {
+    Fixture f;
+    f.spool_batches(1);
+    f.connect(2);
+    only<wire::Hello>(f.reject(0, wire::RejectReason::hello_first));
+    REQUIRE(f.session.state() == UplinkState::greeting);
+    REQUIRE(sent(f.welcome(2)) == "1");
+    only<wire::Hello>(f.reject(0, wire::RejectReason::hello_first));
+    REQUIRE(f.reject(0, wire::RejectReason::hello_first).reconnect_in);
+}
+
+TEST_CASE("a refusal that only an operator can lift backs off long and is shown", "[uplink]") {
+    const auto reason =
+        GENERATE(wire::RejectReason::wrong_host, wire::RejectReason::too_old_protocol);
+    Fixture f;
+    f.connect(2);
+    const auto actions = f.reject(0, reason);
+    REQUIRE(*actions.reconnect_in >= 30s);
+    REQUIRE(*actions.reconnect_in <= 60s);
+    REQUIRE_FALSE(f.session.stats().last_error.empty());
+    REQUIRE(f.session.state() == UplinkState::disconnected);
+}
+
+TEST_CASE("a batch that is not acknowledged for 30 s ends the connection", "[uplink]") {
+    Fixture f;
+    f.connect(2);
+    f.live();
+    f.clock.advance(20s);
+    f.live();
+    f.clock.advance(9s);
+    REQUIRE_FALSE(f.session.on_tick().reconnect_in);
+    f.ack({1});
+    f.clock.advance(2s);
+    REQUIRE_FALSE(f.session.on_tick().reconnect_in);
+    f.clock.advance(20s);
+    REQUIRE(f.session.on_tick().reconnect_in);
+}
+
+TEST_CASE("a Hello that is not answered for 30 s ends the connection", "[uplink]") {
+    Fixture f;
+    f.session.on_connected(f.hash);
+    f.clock.advance(29s);
+    REQUIRE_FALSE(f.session.on_tick().reconnect_in);
+    f.clock.advance(1s);
+    REQUIRE(f.session.on_tick().reconnect_in);
+}
+
+TEST_CASE("the back-off doubles to 30 s with jitter, and starts over after a Welcome", "[uplink]") {
+    Fixture f;
+    auto expected = 250ms;
+    for (int i = 0; i < 12; ++i) {
+        const auto delay = *f.session.on_disconnected("refused").reconnect_in;
+        REQUIRE(delay >= expected / 2);
+        REQUIRE(delay <= expected);
+        expected = std::min<std::chrono::milliseconds>(expected * 2, 30s);
+    }
+    f.connect(2);
+    REQUIRE(*f.session.on_disconnected("gone").reconnect_in <= 250ms);
+}
+
+TEST_CASE("numbers that a power cut made the agent forget are not used a second time", "[uplink]") {
+    Fixture f;
+    f.spool_batches(2);
+    f.spool = std::move(*Spool::open(f.storage, {}));
+    f.spool_batches(2);  // 3 and 4, which an earlier run had sent already
+    f.session.on_connected(f.hash);
+    const auto actions = f.welcome(8, {{1, 1}, {3, 3}, {6, 6}});
+    REQUIRE(actions.seal_batch);
+    REQUIRE(sent(actions) == "l7 2 4");
+    const auto renumbered = std::get<wire::Batch>(*wire::decode(actions.send[0], wire::Limits{}));
+    REQUIRE(wire::decode_body(renumbered.body, wire::Limits{})->sample_count == 3);
+    REQUIRE(f.spool.next_sequence() == 8);
+    REQUIRE(sent(f.live()) == "l8");
+}
+
+TEST_CASE("a Welcome that claims impossible numbers is not believed", "[uplink]") {
+    Fixture f;
+    f.spool_batches(1);
+    f.session.on_connected(f.hash);
+    REQUIRE(f.welcome(8, {{1, ~std::uint64_t{0}}}).reconnect_in);
+    REQUIRE(f.spool.next_sequence() == 2);
+    REQUIRE(f.spool.stats().batches == 1);
+}
+
+TEST_CASE("a batch that the disk cannot give back does not hold up the others", "[uplink]") {
+    Fixture f;
+    f.spool_batches(3);
+    f.storage.refuse_reads(EIO);
+    REQUIRE(sent(f.connect(8)) == "3");  // the newest is in memory
+    f.storage.refuse_reads(0);
+    f.session.on_disconnected("gone");
+    REQUIRE(sent(f.connect(8)) == "1 2 3");
+}
+
+}  // namespace
+}  // namespace ridgeline::agent
