@@ -1,0 +1,111 @@
+// Writes the binary seeds of the fuzz targets: make_fuzz_seeds DIRECTORY.
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <string>
+#include <string_view>
+
+#include "common/base/file.h"
+#include "common/segment/segment.h"
+#include "common/wire/block_codec.h"
+#include "common/wire/messages.h"
+#include "tests/fuzz/memory_storage.h"
+
+using namespace ridgeline;
+
+namespace {
+
+class Corpus {
+  public:
+    explicit Corpus(std::filesystem::path root) : root_(std::move(root)) {}
+    void add(const char* target, const char* name, std::string_view bytes) const {
+        std::filesystem::create_directories(root_ / target);
+        std::ofstream(root_ / target / name, std::ios::binary) << bytes;
+    }
+
+  private:
+    std::filesystem::path root_;
+};
+
+Schema example_schema() {
+    return {{{"cpu",
+              {{"system.cpu.utilization", {{"mode", "user"}}},
+               {"system.cpu.time", {{"mode", "user"}}},
+               {"system.cpu.logical.count", {}}}},
+             {"memory", {{"system.memory.limit", {}}}}}};
+}
+
+SampleBlock example_block() {
+    SampleBlock block;
+    SampleGroup cpu{{1'700'000'000'000, 1'700'000'001'000, 1'700'000'002'000}, 3, {}};
+    cpu.values = {0.1, 0.25, kNoValue, 1e9, 1e9 + 1, 1e9 + 2.5, 4, 4, 4};
+    SampleGroup memory{{1'700'000'000'000}, 1, {3.141592653589793}};
+    block.groups = {cpu, memory};
+    return block;
+}
+
+void add_messages(const Corpus& corpus) {
+    wire::Hello hello;
+    hello.host_id = "web-1";
+    hello.epoch = 7;
+    hello.next_sequence = 3;
+    hello.tags = {{"role", "web"}};
+    hello.facts = {{"os", "Linux"}};
+    corpus.add("wire_message", "hello", wire::encode(hello));
+    wire::Welcome welcome;
+    welcome.credit = 16;
+    welcome.durable = {{1, 5}, {7, 7}};
+    corpus.add("wire_message", "welcome", wire::encode(welcome));
+    const wire::BatchBody body{schema_hash(example_schema()), 1, 2, 10,
+                               wire::encode_block(example_block())};
+    corpus.add("wire_message", "batch",
+               wire::encode(wire::Batch{"web-1", 7, 3, false, wire::encode_body(body)}));
+    corpus.add("wire_message", "ack", wire::encode(wire::Ack{7, {1, 2, 900}}));
+    corpus.add("wire_message", "schema_request", wire::encode(wire::SchemaRequest{5}));
+    corpus.add("wire_message", "schema_reply",
+               wire::encode(wire::SchemaReply{5, example_schema()}));
+    corpus.add("wire_message", "reject",
+               wire::encode(wire::Reject{7, 2, wire::RejectReason::wrong_host, "not yours"}));
+    corpus.add("wire_schema", "two_groups", wire::encode_schema(example_schema()));
+}
+
+void add_blocks(const Corpus& corpus) {
+    SampleBlock block = example_block();
+    // Two groups of three series: shape 0x1a.
+    block.groups[1].series_count = 3;
+    block.groups[1].values = {1, kNoValue, 2.5};
+    corpus.add("wire_block", "compressed", "\x1a" + wire::encode_block(block));
+    // One tick of one group of one series, as columns: timestamps, then a constant.
+    using namespace std::string_view_literals;
+    corpus.add("wire_block", "plain_constant", "\x89\x01\x02\x00\x02\x01\0\0\0\0\0\0\xf0\x3f"sv);
+    corpus.add("wire_block", "plain_no_ticks", "\x89\x00"sv);
+}
+
+void add_segments(const Corpus& corpus) {
+    fuzz::MemoryStorage storage;
+    auto writer =
+        SegmentWriter::create(storage, "file", {'R', 'L', 'F', 'U', 'Z', 'Z', '0', '1'}, 7, 0);
+    for (const char* payload : {"one", "", "three"})
+        if (!writer || !writer->append(1, as_bytes(payload))) return;
+    corpus.add("segment", "whole_file",
+               std::string(1, '\0') + std::string(as_text(storage.bytes())));
+    corpus.add("segment", "cut_in_the_second",
+               std::string("\x01\x33\x00\x00one\xfftwo\xffthree", 18));
+    corpus.add("segment", "flipped_in_the_first", std::string("\x01\x24\x00\x10one\xfftwo", 11));
+    corpus.add("segment", "flipped_in_the_header", std::string("\x01\x0a\x00\x01one", 7));
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    if (argc != 2) {
+        std::fprintf(stderr, "usage: make_fuzz_seeds DIRECTORY\n");
+        return 2;
+    }
+    const Corpus corpus(argv[1]);
+    add_messages(corpus);
+    add_blocks(corpus);
+    add_segments(corpus);
+    return 0;
+}

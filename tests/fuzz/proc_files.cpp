@@ -1,0 +1,66 @@
+// Every parser of a kernel file gets every input: what the kernel writes into one must not harm
+// another.
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+#include "agent/source/cpu.h"
+#include "agent/source/disk.h"
+#include "agent/source/filesystem.h"
+#include "agent/source/host.h"
+#include "agent/source/memory.h"
+#include "agent/source/network.h"
+#include "agent/source/pressure.h"
+#include "tests/fuzz/expect.h"
+
+using namespace ridgeline;
+using namespace ridgeline::agent;
+
+namespace {
+
+// Halves of the input as two readings of one counter file.
+void check_cpu(std::string_view text) {
+    CpuStat before;
+    CpuStat now;
+    if (!parse_cpu_stat(text.substr(0, text.size() / 2), before)) return;
+    if (!parse_cpu_stat(text.substr(text.size() / 2), now)) return;
+    const auto shares = cpu_shares(before.cpus.front(), now.cpus.front());
+    if (!shares) return;
+    double sum = 0;
+    for (const double share : *shares) {
+        fuzz::expect(share >= 0 && share <= 1, "a share is a ratio");
+        sum += share;
+    }
+    fuzz::expect(std::abs(sum - 1) < 1e-3, "shares add up");
+}
+
+void check_mounts(std::string_view text) {
+    const std::size_t all = parse_mountinfo(text).size();
+    const auto selected = select_mounts(parse_mountinfo(text), {});
+    fuzz::expect(selected.size() <= all, "selecting makes no mounts up");
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+    const std::string_view text(reinterpret_cast<const char*>(data), size);
+    CpuStat stat;
+    (void)parse_cpu_stat(text, stat);
+    check_cpu(text);
+    if (const auto load = parse_load_average(text))
+        fuzz::expect(std::isfinite(load->one), "a load average is a number");
+    (void)parse_meminfo(text).available_or_estimate();
+    (void)parse_vmstat(text);
+    check_mounts(text);
+    std::vector<InterfaceCounters> interfaces;
+    (void)parse_net_dev(text, interfaces);
+    std::vector<DiskCounters> disks;
+    parse_diskstats(text, disks);
+    (void)parse_pressure(text);
+    HostFacts facts;
+    parse_uptime(text, facts);
+    parse_process_counts(text, text, facts);
+    return 0;
+}
