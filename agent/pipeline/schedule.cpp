@@ -12,6 +12,8 @@ using std::chrono::milliseconds;
 // suspend, during which the monotonic clock stands still.
 constexpr milliseconds kWallStep{50};
 
+constexpr milliseconds kFirstTickWithin{1000};
+
 WallTime multiple_at_or_before(WallTime wall, milliseconds interval) {
     auto past = wall.time_since_epoch() % interval;
     if (past < milliseconds{0}) past += interval;
@@ -29,7 +31,8 @@ std::size_t Schedule::add(milliseconds interval) {
 }
 
 void Schedule::align(Entry& entry, WallTime wall, MonoTime mono) const {
-    entry.next_wall = multiple_at_or_before(wall, entry.interval) + entry.interval;
+    const milliseconds grid = entry.started ? entry.interval : std::min(entry.interval, kFirstTickWithin);
+    entry.next_wall = multiple_at_or_before(wall, grid) + grid;
     entry.next_mono = mono + (entry.next_wall - wall);
 }
 
@@ -56,7 +59,8 @@ const std::vector<Schedule::Due>& Schedule::take_due() {
             ticks_missed_ +=
                 static_cast<std::uint64_t>((nominal - entry.next_wall) / entry.interval);
             if (wall - nominal <= kNominalStampLateness) stamp = nominal;
-            entry.next_wall = nominal + entry.interval;
+            entry.started = true;
+            entry.next_wall = multiple_at_or_before(nominal, entry.interval) + entry.interval;
             entry.next_mono = mono + (entry.next_wall - wall);
         } else {
             entry.next_mono =

@@ -25,7 +25,8 @@ class Schedule {
   public:
     explicit Schedule(const Clock& clock) : clock_(&clock) {}
 
-    // Returns the entry's index; its first tick is the next multiple of `interval` (at least 1 ms).
+    // Returns the entry's index. Its first tick is the next whole second, whatever the interval: what is looked at once
+    // an hour is known at once. The next ones are multiples of `interval` (at least 1 ms).
     std::size_t add(std::chrono::milliseconds interval);
 
     struct Due {
@@ -51,6 +52,7 @@ class Schedule {
         std::chrono::milliseconds interval{1000};
         WallTime next_wall;  // the nominal instant of the next tick
         MonoTime next_mono;  // when the monotonic clock will be there
+        bool started = false;
         bool busy = false;
         std::uint64_t overruns = 0;
     };

@@ -140,8 +140,8 @@ class CloudWatchSink::Impl : public std::enable_shared_from_this<CloudWatchSink:
             finish_flush();
             return;
         }
-        cursor_.flush = flush_;
-        save();
+        // Until the first answer there is nothing to save: begun anew, the flush would hold the
+        // same samples.
         const auto missing = flush_.done.missing(datums_.size());
         pending_.assign(missing.begin(), missing.end());
         searches_left_ = limits_.searches_per_flush_max;
@@ -209,8 +209,8 @@ class CloudWatchSink::Impl : public std::enable_shared_from_this<CloudWatchSink:
         front.begin = attempt.range.end;
         if (front.begin == front.end) pending_.pop_front();
         ++stats_.requests_in_flight;
-        credentials_.fetch([weak = weak_from_this(), attempt,
-                            json = std::move(body.json)](Result<AwsCredentials> credentials) {
+        credentials_.fetch([weak = weak_from_this(), attempt, json = std::move(body.json)](
+                               const Result<AwsCredentials>& credentials) {
             if (const auto self = weak.lock()) self->sign_and_send(attempt, json, credentials);
         });
     }

@@ -1,8 +1,8 @@
 // Turns the log into CloudWatch metrics: a reader of the log with its own cursor.
 //
 // Work goes in flushes. A flush reads the log from the cursor to its durable end, aggregates what
-// belongs to finished periods into one datum per series and period, saves what it is about to do,
-// sends it in up to four requests at once, and saves each one's success. After a crash the same
+// belongs to finished periods into one datum per series and period, sends the datums in up to four
+// requests at once, and saves which of them have arrived after each answer. After a crash the same
 // flush is computed again and only what is not known to have arrived is sent. PutMetricData has no
 // idempotency token, so a crash or a lost answer may repeat the requests in flight, no others.
 //

@@ -143,7 +143,22 @@ TEST_CASE("entries of different intervals tick together where their multiples me
             REQUIRE(due[0].at.wall == due[1].at.wall);
         }
     }
-    REQUIRE(together == 3);
+    REQUIRE(together == 4);  // the first round, and the multiples of ten
+}
+
+TEST_CASE("what is looked at once an hour is looked at in the first second too", "[schedule]") {
+    test::ManualClock clock(from_unix_ms(1'772'445'600'000 + 1'234'567));
+    Schedule schedule(clock);
+    schedule.add(1h);
+    clock.advance(433ms);
+    const auto& due = schedule.take_due();
+    REQUIRE(due.size() == 1);
+    REQUIRE(to_unix_ms(due[0].at.wall) % 1000 == 0);
+    clock.advance(schedule.next_due() - clock.mono_now() > 0ns
+                      ? std::chrono::duration_cast<std::chrono::milliseconds>(schedule.next_due() -
+                                                                              clock.mono_now())
+                      : 0ms);
+    REQUIRE(to_unix_ms(clock.wall_now()) % 3'600'000 == 0);
 }
 
 }  // namespace

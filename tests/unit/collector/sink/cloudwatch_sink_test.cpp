@@ -328,6 +328,22 @@ TEST_CASE("changed settings after a crash send the flush again, whole", "[cloudw
     CHECK(bench.account.datums == 10 + 45);
 }
 
+TEST_CASE("records that fell off after a crash do not hide others", "[cloudwatch-sink]") {
+    Bench bench(45);
+    bench.minutes(2);
+    bench.clock.advance(20s);
+    bench.fill();
+    bench.accept();
+    bench.log.trim(6);  // the first minute
+    bench.reopen();
+    bench.serve();
+    CHECK(bench.sink->stats().flushes_repeated == 1);
+    std::size_t second_minute = 0;
+    for (const auto& [key, value] : bench.account.sums)
+        second_minute += key.second == (kStart + 1min).time_since_epoch() / 1s ? 1 : 0;
+    CHECK(second_minute == 45);
+}
+
 TEST_CASE("a failed request is repeated after a growing pause", "[cloudwatch-sink]") {
     Bench bench;
     bench.minutes(1);

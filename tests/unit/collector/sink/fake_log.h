@@ -1,6 +1,7 @@
 // A log in memory: batches of one host, each 100 positions long.
 #pragma once
 
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <utility>
@@ -48,8 +49,10 @@ class FakeLog {
     collector::LogPosition end() const { return batches_.size() * kRecordBytes; }
 
     std::unique_ptr<collector::LogReader> open(collector::LogPosition from) const {
-        return std::make_unique<Reader>(*this, from / kRecordBytes);
+        return std::make_unique<Reader>(*this, std::max(from / kRecordBytes, trimmed_));
     }
+    // The oldest `count` records fall off.
+    void trim(std::size_t count) { trimmed_ = count; }
 
   private:
     static constexpr collector::LogPosition kRecordBytes = 100;
@@ -73,6 +76,7 @@ class FakeLog {
     std::shared_ptr<const collector::HostInfo> host_;
     std::shared_ptr<const Schema> schema_;
     std::vector<collector::LogBatch> batches_;
+    std::size_t trimmed_ = 0;
 };
 
 }  // namespace ridgeline::test

@@ -83,7 +83,7 @@ TEST_CASE("a datum larger than a request still goes, alone", "[request]") {
 
 TEST_CASE("gzip round-trips, and small bodies go as they are", "[request]") {
     std::string text;
-    for (int i = 0; i < 100'000; ++i)
+    for (std::uint64_t i = 0; i < 100'000; ++i)
         text += static_cast<char>(i * i % 251);
     CHECK(test::gunzip(*gzip(text)) == text);
     CHECK(test::gunzip(*gzip("")) == "");

@@ -1,0 +1,27 @@
+// The collector's HTTP API as the command line uses it: one blocking request, JSON back.
+#pragma once
+
+#include <map>
+#include <string>
+
+#include <nlohmann/json_fwd.hpp>
+
+#include "common/base/result.h"
+
+namespace ridgeline::collector {
+
+class ApiClient {
+  public:
+    // "http://127.0.0.1:7180", without a final slash.
+    explicit ApiClient(std::string base_url) : base_url_(std::move(base_url)) {}
+
+    // Errc::unavailable: no answer, with what to do about it. Errc::invalid_argument: the API
+    // refused, in its words.
+    Result<nlohmann::json> get(const std::string& path,
+                               const std::map<std::string, std::string>& args) const;
+
+  private:
+    std::string base_url_;
+};
+
+}  // namespace ridgeline::collector

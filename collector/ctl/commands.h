@@ -1,0 +1,51 @@
+// The operator's commands. Each prints to `out` (errors to `err`) and returns the process's exit
+// code.
+#pragma once
+
+#include <chrono>
+#include <iosfwd>
+#include <string>
+
+#include "collector/ctl/client.h"
+
+namespace ridgeline::collector {
+
+enum ExitCode : int {
+    kExitOk = 0,
+    kExitFiring = 1,  // `alerts --exit-code`: something fires
+    kExitUsage = 2,
+    kExitUnreachable = 3,  // no collector, or it refused
+};
+
+struct OutputOptions {
+    bool json = false;
+    std::size_t width = 80;
+    bool utf8 = true;
+    bool colour = false;
+};
+
+int run_hosts(const ApiClient& client, const OutputOptions& output, std::ostream& out,
+              std::ostream& err);
+
+struct SeriesOptions {
+    std::string host;
+    std::string metric;
+};
+int run_series(const ApiClient& client, const SeriesOptions& options, const OutputOptions& output,
+               std::ostream& out, std::ostream& err);
+
+struct AlertsOptions {
+    std::string state;       // empty: firing and pending
+    bool exit_code = false;  // kExitFiring when one fires
+};
+int run_alerts(const ApiClient& client, const AlertsOptions& options, const OutputOptions& output,
+               std::ostream& out, std::ostream& err);
+
+struct TopCommandOptions {
+    bool once = false;
+    std::chrono::milliseconds interval{1000};
+};
+int run_top(const ApiClient& client, const TopCommandOptions& options, const OutputOptions& output,
+            std::ostream& out, std::ostream& err);
+
+}  // namespace ridgeline::collector
