@@ -135,7 +135,7 @@ def run(host, fill_seconds, hold_seconds):
         at = (now - began) % round_seconds
         full = at < fill_seconds + hold_seconds
         host.disk_used = 0.80 + 0.16 * min(at / fill_seconds, 1) if full else 0.72
-        host.cpu_used = 0.15 + 0.1 * (int(now) % 5)
+        host.cpu_used = 0.1 + 0.1 * (int(now) % 7)
         host.advance(now - last)
         last = now
         time.sleep(0.5)
