@@ -51,7 +51,7 @@ class RecordedStatvfs final : public StatvfsReader {
         std::string_view text = *content;
         while (!text.empty()) {
             std::string_view line = next_line(text);
-            const std::string mountpoint(next_field(line));
+            const std::string mountpoint = unescape_path(next_field(line));
             std::array<std::uint64_t, 6> numbers{};
             const bool whole =
                 std::all_of(numbers.begin(), numbers.end(), [&](std::uint64_t& number) {

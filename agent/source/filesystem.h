@@ -31,6 +31,8 @@ struct Mount {
     bool superblock_readonly =
         false;  // the filesystem's own state, whatever this mount's options are
 };
+// Undoes the mount table's escapes: "\\040" is a blank.
+std::string unescape_path(std::string_view text);
 // Malformed lines are left out. Octal escapes (\040) are decoded.
 std::vector<Mount> parse_mountinfo(std::string_view text);
 

@@ -7,11 +7,9 @@
 
 namespace ridgeline::agent {
 
-namespace {
-
 // \040 and its like: the kernel writes blanks, newlines, backslashes and '#' so (seq_path, mangle
 // in fs/proc_namespace.c).
-std::string unescape(std::string_view text) {
+std::string unescape_path(std::string_view text) {
     std::string out;
     out.reserve(text.size());
     const auto is_octal = [](char c) { return c >= '0' && c <= '7'; };
@@ -27,6 +25,8 @@ std::string unescape(std::string_view text) {
     }
     return out;
 }
+
+namespace {
 
 bool has_option(std::string_view options, std::string_view wanted) {
     const auto all = split(options, ',');
@@ -46,16 +46,16 @@ std::optional<Mount> parse_mount(std::string_view line) {
     take_until_blank(line);  // mount id
     take_until_blank(line);  // parent
     mount.device_number = std::string(take_until_blank(line));
-    mount.root = unescape(take_until_blank(line));
-    mount.mountpoint = unescape(take_until_blank(line));
+    mount.root = unescape_path(take_until_blank(line));
+    mount.mountpoint = unescape_path(take_until_blank(line));
     take_until_blank(line);  // this mount's own options
     // Any number of optional fields, ended by a lone "-".
     for (;;) {
         if (line.empty()) return {};
         if (take_until_blank(line) == "-") break;
     }
-    mount.type = unescape(take_until_blank(line));
-    mount.source = unescape(take_until_blank(line));
+    mount.type = unescape_path(take_until_blank(line));
+    mount.source = unescape_path(take_until_blank(line));
     mount.superblock_readonly = has_option(line, "ro") || has_option(line, "emergency_ro");
     if (mount.type.empty() || mount.mountpoint.empty() || mount.mountpoint.front() != '/')
         return {};
