@@ -1,0 +1,54 @@
+// An ApiModel that answers what it is told.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "collector/http/api_model.h"
+
+namespace ridgeline::test {
+
+class FakeApiModel : public collector::ApiModel {
+  public:
+    std::vector<collector::HostView> hosts_answer;
+    std::vector<collector::SeriesView> series_answer;
+    std::vector<collector::PointView> points_answer;
+    std::vector<collector::AlertView> alerts_answer;
+    std::string not_ready_answer;
+    collector::SeriesFilter last_filter;
+    std::int64_t last_from_ms = 0, last_to_ms = 0, last_step_ms = 0;
+
+    std::vector<collector::HostView> hosts() override { return hosts_answer; }
+    std::vector<collector::SeriesView> series(const collector::SeriesFilter& filter) override {
+        last_filter = filter;
+        std::vector<collector::SeriesView> found;
+        for (const auto& view : series_answer) {
+            if (filter.metric.empty() || filter.metric == view.metric) found.push_back(view);
+        }
+        return found;
+    }
+    std::vector<collector::PointView> points(std::uint32_t, std::int64_t from_ms,
+                                             std::int64_t to_ms, std::int64_t step_ms) override {
+        last_from_ms = from_ms;
+        last_to_ms = to_ms;
+        last_step_ms = step_ms;
+        return points_answer;
+    }
+    std::vector<collector::AlertView> alerts(const std::string& state, std::int64_t,
+                                             std::size_t) override {
+        std::vector<collector::AlertView> found;
+        for (const auto& alert : alerts_answer) {
+            if (state.empty() || state == alert.state) found.push_back(alert);
+        }
+        return found;
+    }
+    std::vector<collector::SelfMetric> self_metrics() override {
+        return {
+            {"ridgeline_collector_batches_total", "Batches", true, {{{}, 7}}},
+            {"ridgeline_collector_refused_total", "Refused", true, {{{{"reason", "a\"b"}}, 1}}}};
+    }
+    std::string not_ready() override { return not_ready_answer; }
+    std::int64_t now_ms() const override { return 1'772'445'600'000; }  // 2026-03-02T10:00:00Z
+};
+
+}  // namespace ridgeline::test

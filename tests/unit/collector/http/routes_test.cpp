@@ -1,0 +1,160 @@
+#include "collector/http/routes.h"
+
+#include <cmath>
+
+#include <nlohmann/json.hpp>
+
+#include "collector/http/prometheus_text.h"
+#include "collector/http/server.h"
+#include "tests/support/catch.h"
+#include "tests/support/fake_api_model.h"
+
+using namespace ridgeline;
+using namespace ridgeline::collector;
+using nlohmann::json;
+
+namespace {
+
+struct Api {
+    test::FakeApiModel model;
+    ApiResponse get(const std::string& path, QueryArgs args = {}) {
+        return handle_request(model, {path, std::move(args)});
+    }
+    json ask(const std::string& path, QueryArgs args = {}) {
+        const ApiResponse response = get(path, std::move(args));
+        REQUIRE(response.status == 200);
+        return json::parse(response.body);
+    }
+    std::string refusal(const std::string& path, QueryArgs args) {
+        const ApiResponse response = get(path, std::move(args));
+        CHECK(response.status == 400);
+        return json::parse(response.body).value("error", "");
+    }
+};
+
+SeriesView cpu(std::uint32_t id, const std::string& host) {
+    return {id, host, "system.cpu.utilization", "1", {{"state", "used"}}, 0.25, 1'772'445'599'000};
+}
+
+}  // namespace
+
+TEST_CASE("health and readiness are told apart", "[routes]") {
+    Api api;
+    CHECK(api.get("/healthz").status == 200);
+    CHECK(api.get("/readyz").status == 200);
+    api.model.not_ready_answer = "reading the log";
+    CHECK(api.get("/readyz").status == 503);
+    CHECK(api.get("/readyz").body == "reading the log\n");
+    CHECK(api.get("/healthz").status == 200);
+    CHECK(api.get("/nonsense").status == 404);
+}
+
+TEST_CASE("hosts and their odd names survive", "[routes]") {
+    Api api;
+    HostView host;
+    host.id = "web\xff\"1";
+    host.tags = {{"role", "web"}};
+    host.last_sample_ms = 1'772'445'600'000;
+    api.model.hosts_answer = {host};
+    const json answer = api.ask("/api/v1/hosts");
+    CHECK(answer["hosts"][0]["id"] == "web\xEF\xBF\xBD\"1");
+    CHECK(answer["hosts"][0]["tags"]["role"] == "web");
+    CHECK(answer["hosts"][0]["last_sample"] == "2026-03-02T10:00:00.000Z");
+    CHECK(answer["hosts"][0]["last_seen"].is_null());
+}
+
+TEST_CASE("series are paged, selected by host, metric and attributes", "[routes]") {
+    Api api;
+    for (std::uint32_t i = 0; i < 5; ++i)
+        api.model.series_answer.push_back(cpu(i, "h" + std::to_string(i)));
+    const json page = api.ask("/api/v1/series", {{"limit", "2"},
+                                                 {"offset", "3"},
+                                                 {"host", "h*"},
+                                                 {"attr.state", "used"},
+                                                 {"attr.cpu", ""}});
+    CHECK(page["total"] == 5);
+    REQUIRE(page["series"].size() == 2);
+    CHECK(page["series"][0]["id"] == 3);
+    CHECK(api.model.last_filter.host == "h*");
+    CHECK(api.model.last_filter.attributes ==
+          std::map<std::string, std::string>{{"state", "used"}, {"cpu", ""}});
+    CHECK(api.ask("/api/v1/series", {{"offset", "99"}})["series"].empty());
+    CHECK(api.refusal("/api/v1/series", {{"limit", "0"}}) ==
+          "limit must be a number from 1 to 100000");
+    CHECK(api.refusal("/api/v1/series", {{"metrics", "x"}}) == "unknown argument \"metrics\"");
+}
+
+TEST_CASE("a query's range and step have defaults and limits", "[routes]") {
+    Api api;
+    api.model.series_answer = {cpu(0, "a")};
+    api.model.points_answer = {{1000, 0.1, 0.3, 0.2, NAN, 3}};
+    const json answer = api.ask("/api/v1/query", {{"metric", "system.cpu.utilization"}});
+    CHECK(api.model.last_to_ms == api.model.now_ms());
+    CHECK(api.model.last_to_ms - api.model.last_from_ms == 15 * 60'000);
+    CHECK(api.model.last_step_ms == 3000);
+    CHECK(answer["series"][0]["points"][0]["avg"] == 0.2);
+    CHECK(answer["series"][0]["points"][0]["last"].is_null());  // not a number, not "nan"
+    api.ask("/api/v1/query", {{"metric", "system.cpu.utilization"},
+                              {"from", "2026-03-02T09:00:00Z"},
+                              {"to", "-30m"},
+                              {"step", "1m"}});
+    CHECK(api.model.last_to_ms - api.model.last_from_ms == 30 * 60'000);
+    CHECK(api.model.last_step_ms == 60'000);
+    CHECK(api.refusal("/api/v1/query", {}) == "metric is missing");
+    const std::string metric = "system.cpu.utilization";
+    CHECK(api.refusal("/api/v1/query", {{"metric", metric}, {"from", "yesterday"}})
+              .find("from must be a time") == 0);
+    CHECK(api.refusal("/api/v1/query", {{"metric", metric}, {"from", "now"}}) ==
+          "from must lie before to");
+    CHECK(
+        api.refusal("/api/v1/query", {{"metric", metric}, {"step", "-1s"}}).find("step must be") ==
+        0);
+    CHECK(api.refusal("/api/v1/query", {{"metric", metric}, {"from", "-24h"}, {"step", "1s"}})
+              .find("more than 11000 points") != std::string::npos);
+    for (std::uint32_t i = 0; i < 300; ++i)
+        api.model.series_answer.push_back(cpu(i, "h"));
+    CHECK(api.refusal("/api/v1/query", {{"metric", metric}}).find("301 series match") == 0);
+}
+
+TEST_CASE("alerts are asked for by state", "[routes]") {
+    Api api;
+    AlertView alert;
+    alert.id = 4;
+    alert.state = "firing";
+    alert.severity = "P1";
+    alert.since_ms = 1'772'445'600'000;
+    api.model.alerts_answer = {alert};
+    CHECK(api.ask("/api/v1/alerts")["alerts"][0]["severity"] == "P1");
+    CHECK(api.ask("/api/v1/alerts", {{"state", "resolved"}})["alerts"].empty());
+    CHECK(api.refusal("/api/v1/alerts", {{"state", "on fire"}}) == "unknown state");
+    CHECK(api.refusal("/api/v1/alerts", {{"since", "x"}}).find("since must be a time") == 0);
+}
+
+TEST_CASE("metrics are Prometheus text, the fleet's on request", "[routes]") {
+    Api api;
+    api.model.series_answer = {
+        cpu(0, "b"),
+        {1, "a", "tls.certificate.remaining_time", "s", {{"subject", "x\ny\"z"}}, -5, 7}};
+    const std::string own = api.get("/metrics").body;
+    CHECK(own.find("# TYPE ridgeline_collector_batches_total "
+                   "counter\nridgeline_collector_batches_total 7\n") != std::string::npos);
+    CHECK(own.find("{reason=\"a\\\"b\"} 1\n") != std::string::npos);
+    CHECK(own.find("system_cpu") == std::string::npos);
+    const std::string fleet = api.get("/metrics", {{"hosts", "1"}}).body;
+    CHECK(fleet.find(
+              "system_cpu_utilization_ratio{host=\"b\",state=\"used\"} 0.25 1772445599000\n") !=
+          std::string::npos);
+    CHECK(fleet.find(
+              "tls_certificate_remaining_time_seconds{host=\"a\",subject=\"x?y\\\"z\"} -5 7\n") !=
+          std::string::npos);
+}
+
+TEST_CASE("only loopback is listened on", "[http]") {
+    CHECK(check_listen_address("127.0.0.1:7180")->port == 7180);
+    CHECK(check_listen_address("localhost:0")->host == "127.0.0.1");
+    CHECK(check_listen_address("[::1]:80")->host == "::1");
+    for (const char* bad : {"0.0.0.0:7180", "10.0.0.1:80", "example.com:80", "127.0.0.1",
+                            "127.0.0.1:70000", ":80", ""}) {
+        CHECK_FALSE(check_listen_address(bad));
+    }
+}
