@@ -140,7 +140,8 @@ Condition::Outcome Condition::decide(const Rule& rule, std::int64_t received_ms)
     if (outcome.change == Change::resolved) {
         outcome.change = Change::episode;
         announced_ = true;
-    } else if (live) {
+    } else if (live && open) {
+        // Not while it is on its way out: nobody is paged for a state that is over.
         outcome = {Change::fired, level_, since_ms_, newest_ms_, newest_value_};
         announced_ = true;
     } else {
@@ -159,11 +160,11 @@ Condition::Outcome Condition::on_sample(const Rule& rule, std::int64_t time_ms, 
     return decide(rule, received_ms);
 }
 
-void Condition::begin_history() {
+void Condition::begin_history(std::int64_t rhythm_ms) {
     reset_runs();
     window_.clear();
     newest_ms_ = INT64_MIN;
-    interval_ms_ = 0;
+    interval_ms_ = rhythm_ms;
 }
 
 void Condition::on_history(const Rule& rule, std::int64_t time_ms, double value) {

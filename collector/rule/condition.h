@@ -52,7 +52,8 @@ class Condition {
     // When the samples before the newest one are not known yet (a restart) or have changed (late
     // data): forget the runs, feed the samples of the horizon with on_history, then go on with
     // on_sample or ask settle() what holds.
-    void begin_history();
+    // `rhythm_ms`: the smallest gap among those samples, 0 when there are fewer than two.
+    void begin_history(std::int64_t rhythm_ms);
     void on_history(const Rule& rule, std::int64_t time_ms, double value);
     Outcome settle(const Rule& rule, std::int64_t received_ms);
 

@@ -60,7 +60,16 @@ void RuleEngine::on_samples(const SeriesSamples& samples, std::vector<Transition
 void RuleEngine::read_history(Entry& entry, std::uint32_t series_id, std::int64_t from_ms,
                               std::int64_t to_ms) const {
     const Rule& rule = rules_[entry.rule];
-    entry.condition.begin_history();
+    // The rhythm first: it decides which gaps break a run, and the samples before these are not
+    // known here.
+    std::int64_t rhythm_ms = 0;
+    std::int64_t previous_ms = INT64_MIN;
+    history_.for_each(series_id, from_ms, to_ms, [&](std::int64_t t, double) {
+        if (previous_ms != INT64_MIN && (rhythm_ms == 0 || t - previous_ms < rhythm_ms))
+            rhythm_ms = t - previous_ms;
+        previous_ms = t;
+    });
+    entry.condition.begin_history(rhythm_ms);
     history_.for_each(series_id, from_ms, to_ms, [&](std::int64_t t, double value) {
         entry.condition.on_history(rule, t, value);
     });

@@ -42,7 +42,7 @@ TEST_CASE("top at 80 columns", "[top]") {
     const std::string expected =
         "ridgeline  2 hosts, 1 silent, 1 alert                       2026-11-23T14:00:00Z\n"
         "HOST            CPU              MEM DISK               RX     TX    CERT ALERT\n"
-        "web-1.example…  42% ▁▁▄ ▇█        91%  85% /var/lib…   1.4M    900      9d  2 P1\n"
+        "web-1.example…  42% ▁▁▄ ██        91%  85% /var/lib…   1.4M    900      9d  2 P1\n"
         "!field-7          -                 -    -                -      -       -     -\n"
         "\n"
         "P1 5m      web-1.example.com: /var/lib/postgresql is 97.2% full and this text g…\n";

@@ -42,7 +42,7 @@ std::string receive_all(int fd) {
     return out;
 }
 
-std::string exchange(std::uint16_t port, const std::string& request) {
+std::string ask(std::uint16_t port, const std::string& request) {
     const UniqueFd fd = connect_to(port);
     send_text(fd.get(), request);
     return receive_all(fd.get());
@@ -53,8 +53,7 @@ void serve(const std::function<void(std::uint16_t)>& client) {
     net::Loop loop;
     {
         auto server = HttpServer::start(loop, {"127.0.0.1", 0}, [](const ApiRequest& request) {
-                          return ApiResponse{request.path == "/missing" ? 404U : 200U, "text/plain",
-                                             "path " + request.path + " args " +
+                          return ApiResponse{200, "text/plain", "path " + request.path + " args " +
                                                  std::to_string(request.args.size())};
                       }).value();
         std::atomic<bool> done = false;
@@ -75,17 +74,17 @@ void serve(const std::function<void(std::uint16_t)>& client) {
 
 TEST_CASE("requests are answered with the headers that keep browsers from guessing", "[http]") {
     serve([](std::uint16_t port) {
-        const std::string answer = exchange(
+        const std::string answer = ask(
             port, "GET /a/b?x=1&y=%20&x=2 HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
         CHECK(answer.find("HTTP/1.1 200") == 0);
         CHECK(answer.find("X-Content-Type-Options: nosniff") != std::string::npos);
         CHECK(answer.find("Cache-Control: no-store") != std::string::npos);
         CHECK(answer.find("path /a/b args 3") != std::string::npos);
         const std::string head =
-            exchange(port, "HEAD / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+            ask(port, "HEAD / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
         CHECK(head.find("HTTP/1.1 200") == 0);
         CHECK(head.find("path /") == std::string::npos);
-        const std::string post = exchange(
+        const std::string post = ask(
             port,
             "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello");
         CHECK(post.find("HTTP/1.1 405") == 0);
@@ -97,16 +96,16 @@ TEST_CASE("garbage, endless headers and a slow client harm nobody else", "[http]
     serve([](std::uint16_t port) {
         const UniqueFd slow = connect_to(port);
         send_text(slow.get(), "GET /slow HTTP/1.1\r\nHo");
-        (void)exchange(port, "\x16\x03\x01 what is this\r\n\r\n");
-        (void)exchange(port, "GET / HTTP/1.1\r\nX: " + std::string(200'000, 'a') + "\r\n\r\n");
+        (void)ask(port, "\x16\x03\x01 what is this\r\n\r\n");
+        (void)ask(port, "GET / HTTP/1.1\r\nX: " + std::string(200'000, 'a') + "\r\n\r\n");
         const std::string many = "GET /?" + [] {
             std::string args;
-            for (int i = 0; i < 500; ++i)
+            for (int i = 0; i < 100; ++i)
                 args += "a" + std::to_string(i) + "=1&";
             return args;
         }() + " HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
-        CHECK(exchange(port, many).find("args 64") != std::string::npos);
-        CHECK(exchange(port, "GET /ok HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+        CHECK(ask(port, many).find("args 64") != std::string::npos);
+        CHECK(ask(port, "GET /ok HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
                   .find("path /ok") != std::string::npos);
     });
 }
