@@ -83,6 +83,7 @@ void add_blocks(const Corpus& corpus) {
 }
 
 void add_segments(const Corpus& corpus) {
+    using namespace std::string_view_literals;
     fuzz::MemoryStorage storage;
     auto writer =
         SegmentWriter::create(storage, "file", {'R', 'L', 'F', 'U', 'Z', 'Z', '0', '1'}, 7, 0);
@@ -90,10 +91,9 @@ void add_segments(const Corpus& corpus) {
         if (!writer || !writer->append(1, as_bytes(payload))) return;
     corpus.add("segment", "whole_file",
                std::string(1, '\0') + std::string(as_text(storage.bytes())));
-    corpus.add("segment", "cut_in_the_second",
-               std::string("\x01\x33\x00\x00one\xfftwo\xffthree", 18));
-    corpus.add("segment", "flipped_in_the_first", std::string("\x01\x24\x00\x10one\xfftwo", 11));
-    corpus.add("segment", "flipped_in_the_header", std::string("\x01\x0a\x00\x01one", 7));
+    corpus.add("segment", "cut_in_the_second", "\x01\x33\x00\x00one\xfftwo\xffthree"sv);
+    corpus.add("segment", "flipped_in_the_first", "\x01\x24\x00\x10one\xfftwo"sv);
+    corpus.add("segment", "flipped_in_the_header", "\x01\x0a\x00\x01one"sv);
 }
 
 }  // namespace
