@@ -286,11 +286,12 @@ void Agent::finish_round(std::size_t index, const SampleInstant& at, const Resul
                          {{"source", task.status.name}, {"error", read.error().context}});
         }
         task.status.last_error = read.error().context;
-        return;
+        if (!task.source->emits_after_error()) return;
+    } else {
+        if (!task.status.last_error.empty())
+            log::info("a source works again", {{"source", task.status.name}});
+        task.status.last_error.clear();
     }
-    if (!task.status.last_error.empty())
-        log::info("a source works again", {{"source", task.status.name}});
-    task.status.last_error.clear();
     batcher_->begin_round(task.status.name, at);
     task.source->emit(*batcher_);
     if (const auto sealed = batcher_->end_round(clock_.wall_now(), clock_.mono_now()))

@@ -31,7 +31,8 @@ std::size_t Schedule::add(milliseconds interval) {
 }
 
 void Schedule::align(Entry& entry, WallTime wall, MonoTime mono) const {
-    const milliseconds grid = entry.started ? entry.interval : std::min(entry.interval, kFirstTickWithin);
+    const milliseconds grid =
+        entry.started ? entry.interval : std::min(entry.interval, kFirstTickWithin);
     entry.next_wall = multiple_at_or_before(wall, grid) + grid;
     entry.next_mono = mono + (entry.next_wall - wall);
 }

@@ -25,8 +25,9 @@ class Schedule {
   public:
     explicit Schedule(const Clock& clock) : clock_(&clock) {}
 
-    // Returns the entry's index. Its first tick is the next whole second, whatever the interval: what is looked at once
-    // an hour is known at once. The next ones are multiples of `interval` (at least 1 ms).
+    // Returns the entry's index. Its first tick is the next whole second, whatever the interval:
+    // what is looked at once an hour is known at once. The next ones are multiples of `interval`
+    // (at least 1 ms).
     std::size_t add(std::chrono::milliseconds interval);
 
     struct Due {

@@ -193,9 +193,9 @@ void Ingest::handle(std::string_view connection, std::string_view host, const wi
     const auto block = wire::decode_block(body->columns, schema->schema, limits_.wire);
     if (!block) return refuse_error(block.error());
     if (!times_are_plausible(*block)) {
-        return refuse(
-            stats_.bad_time, wire::RejectReason::over_limit,
-            "samples stamped more than 2 h ahead of the collector's clock, before 2000, or out of order");
+        return refuse(stats_.bad_time, wire::RejectReason::over_limit,
+                      "samples stamped more than 2 h ahead of the collector's clock, before 2000, "
+                      "or out of order");
     }
     const auto position = log_.append({host, batch.epoch, batch.sequence, batch.backlog, batch.body,
                                        body->schema_hash, schema->encoded});

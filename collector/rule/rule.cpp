@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "common/base/text.h"
 #include "common/base/units.h"
 
 namespace ridgeline::collector {
@@ -104,7 +105,12 @@ std::string render_summary(const Rule& rule, const std::string& host, const Attr
         if (name == "held") return format_duration(held);
         if (name == "rule") return rule.id;
         const std::string* attribute = find_attribute(attributes, name);
-        return attribute == nullptr ? std::nullopt : std::optional(*attribute);
+        if (attribute != nullptr) return *attribute;
+        // One the metric may carry, but this series does not, has nothing to say.
+        const auto known = split(rule.metric->attributes, ',');
+        return std::find(known.begin(), known.end(), name) == known.end()
+                   ? std::nullopt
+                   : std::optional(std::string());
     };
     std::string out;
     std::string_view rest = rule.summary;

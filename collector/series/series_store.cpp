@@ -19,8 +19,8 @@ SeriesId SeriesStore::intern(const std::string& host, const SeriesDescriptor& de
 }
 
 const SeriesStore::SchemaMap& SeriesStore::map_schema(const LogBatch& batch) {
-    if (const auto it = schema_maps_.find(batch.schema.get()); it != schema_maps_.end())
-        return it->second;
+    std::pair key{batch.schema.get(), batch.host->host_id};
+    if (const auto it = schema_maps_.find(key); it != schema_maps_.end()) return it->second;
     if (schema_maps_.size() >= kSchemaMapsMax) schema_maps_.clear();
     SchemaMap map{batch.schema, {}};
     for (const SchemaGroup& group : batch.schema->groups) {
@@ -30,7 +30,7 @@ const SeriesStore::SchemaMap& SeriesStore::map_schema(const LogBatch& batch) {
             ids.push_back(intern(batch.host->host_id, series));
         map.ids.push_back(std::move(ids));
     }
-    return schema_maps_.emplace(batch.schema.get(), std::move(map)).first->second;
+    return schema_maps_.emplace(std::move(key), std::move(map)).first->second;
 }
 
 void SeriesStore::append(const LogBatch& batch,

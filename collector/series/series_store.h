@@ -104,7 +104,7 @@ class SeriesStore {
     SeriesStoreOptions options_;
     std::vector<Entry> entries_;
     std::map<std::string, std::unordered_map<std::string, SeriesId>, std::less<>> by_host_;
-    std::unordered_map<const Schema*, SchemaMap> schema_maps_;
+    std::map<std::pair<const Schema*, std::string>, SchemaMap> schema_maps_;  // by schema and host
     SeriesStoreStats stats_;
     // Scratch, kept for its memory.
     std::vector<std::int64_t> times_;

@@ -61,9 +61,11 @@ inline tl::unexpected<Error> fail(Error error) {
 
 #define RL_CONCAT_INNER_(a, b) a##b
 #define RL_CONCAT_(a, b) RL_CONCAT_INNER_(a, b)
+// NOLINTBEGIN(bugprone-macro-parentheses): a declaration cannot stand in parentheses
 // RL_ASSIGN_OR_RETURN(auto x, expr): binds the value or returns the error.
 #define RL_ASSIGN_OR_RETURN(decl, expr)                                             \
     auto RL_CONCAT_(rl_tmp_, __LINE__) = (expr);                                    \
     if (!RL_CONCAT_(rl_tmp_, __LINE__))                                             \
         return ::ridgeline::fail(std::move(RL_CONCAT_(rl_tmp_, __LINE__)).error()); \
     decl = std::move(*RL_CONCAT_(rl_tmp_, __LINE__))
+// NOLINTEND(bugprone-macro-parentheses)

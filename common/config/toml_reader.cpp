@@ -8,6 +8,10 @@
 // shared object.
 #define TOML_HEADER_ONLY 1
 #define TOML_EXCEPTIONS 0
+// toml++ 3.3 asserts what hostile text can break ("[[[rule]]", a NUL after "["), although its own
+// code right after the assertion reports it. With NDEBUG it would be an assumption instead.
+#undef NDEBUG
+#define TOML_ASSERT(condition) static_cast<void>(0)
 #include <toml++/toml.h>
 
 #include "common/base/file.h"
@@ -26,6 +30,40 @@ ConfigPlace place_of_region(const toml::source_region& region) {
     place.line = region.begin.line;
     place.column = region.begin.column;
     return place;
+}
+
+// The first byte outside strings and comments that is not ASCII. TOML 1.0 has no use for one there,
+// and toml++ 3.3 runs into undefined behaviour over many of them.
+std::optional<ConfigPlace> stray_non_ascii(std::string_view text, const std::string& file) {
+    std::string_view closing;  // of the string or comment we are in; empty outside
+    ConfigPlace place{file, 1, 1};
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        const std::string_view rest = text.substr(i);
+        std::size_t taken = 1;
+        if (closing.empty()) {
+            if ((static_cast<unsigned char>(text[i]) & 0x80) != 0) return place;
+            for (const std::string_view opening : {"\"\"\"", "'''", "\"", "'", "#"}) {
+                if (!rest.starts_with(opening)) continue;
+                closing = opening == "#" ? std::string_view("\n") : opening;
+                taken = opening.size();
+                break;
+            }
+        } else if (rest.starts_with(closing)) {
+            taken = closing.size();
+            closing = {};
+        } else if (closing.size() == 1 && text[i] == '\n') {
+            closing = {};  // an unclosed string; toml++ says so
+        } else if (text[i] == '\\' && closing.front() == '"') {
+            taken = 2;
+        }
+        for (std::size_t n = 0; n < taken && i + n < text.size(); ++n) {
+            const bool newline = text[i + n] == '\n';
+            place.line += newline ? 1 : 0;
+            place.column = newline ? 1 : place.column + 1;
+        }
+        i += taken - 1;
+    }
+    return {};
 }
 
 std::string_view type_name(const toml::node& node) {
@@ -58,7 +96,9 @@ void merge(toml::table& into, toml::table&& from) {
             for (auto&& element : *node.as_array())
                 present->as_array()->push_back(std::move(*element.as_table()));
         } else {
-            node.visit([&](auto& concrete) { into.insert_or_assign(key, std::move(concrete)); });
+            node.visit([&, name = key](auto& concrete) {
+                into.insert_or_assign(name, std::move(concrete));
+            });
         }
     }
 }
@@ -71,6 +111,11 @@ struct ConfigDocument::Impl {
     std::vector<ConfigError> errors;
 
     void parse_over(std::string_view text, const std::string& file) {
+        if (const auto stray = stray_non_ascii(text, file)) {
+            errors.push_back({file, stray->line, stray->column,
+                              "only strings and comments may hold other than ASCII characters"});
+            return;
+        }
         toml::parse_result parsed = toml::parse(text, file);
         if (!parsed) {
             const auto at = place_of_region(parsed.error().source());

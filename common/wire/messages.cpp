@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include <google/protobuf/stubs/logging.h>
+
 #include "ridgeline.pb.h"
 
 namespace ridgeline::wire {
@@ -167,6 +169,10 @@ std::string serialise(const Proto& proto) {
 
 template <class Proto>
 Result<Proto> parse(std::string_view bytes, const char* what) {
+    // libprotobuf would write a line of its own to stderr for every text that is not UTF-8: a peer
+    // could flood the log.
+    static const bool quiet = (google::protobuf::SetLogHandler(nullptr), true);
+    static_cast<void>(quiet);
     Proto proto;
     if (!proto.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
         return fail(Errc::corrupt, std::string(what) + ": not a message of that kind");

@@ -53,7 +53,8 @@ void serve(const std::function<void(std::uint16_t)>& client) {
     net::Loop loop;
     {
         auto server = HttpServer::start(loop, {"127.0.0.1", 0}, [](const ApiRequest& request) {
-                          return ApiResponse{200, "text/plain", "path " + request.path + " args " +
+                          return ApiResponse{200, "text/plain",
+                                             "path " + request.path + " args " +
                                                  std::to_string(request.args.size())};
                       }).value();
         std::atomic<bool> done = false;
@@ -74,8 +75,8 @@ void serve(const std::function<void(std::uint16_t)>& client) {
 
 TEST_CASE("requests are answered with the headers that keep browsers from guessing", "[http]") {
     serve([](std::uint16_t port) {
-        const std::string answer = ask(
-            port, "GET /a/b?x=1&y=%20&x=2 HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+        const std::string answer =
+            ask(port, "GET /a/b?x=1&y=%20&x=2 HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
         CHECK(answer.find("HTTP/1.1 200") == 0);
         CHECK(answer.find("X-Content-Type-Options: nosniff") != std::string::npos);
         CHECK(answer.find("Cache-Control: no-store") != std::string::npos);

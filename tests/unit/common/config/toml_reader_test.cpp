@@ -54,6 +54,16 @@ TEST_CASE("a syntax error has a place and no key is read", "[config]") {
     CHECK(document.root().table("agent").string("host_id", "auto") == "auto");
 }
 
+TEST_CASE("text that upsets the parser is refused with a place", "[config]") {
+    CHECK_FALSE(ConfigDocument::parse("[[[rule]]\n", "x.toml").ok());
+    CHECK_FALSE(ConfigDocument::parse(std::string("[\0a]\n", 5), "x.toml").ok());
+    auto stray = ConfigDocument::parse(
+        "# Zürich\na = \"Zürich \\\" ü\" # ü\nb = '''ü\nü'''\n\xef\xbb\x9f = 1\n", "x.toml");
+    CHECK(only_error(stray) ==
+          "x.toml:5:1: only strings and comments may hold other than ASCII characters");
+    CHECK(ConfigDocument::parse("# Zürich\na = \"Zürich\"\n", "x.toml").ok());
+}
+
 TEST_CASE("drop-ins are laid over the file in name order and keep their own places", "[config]") {
     const test::TempDir dir;
     std::filesystem::create_directory(dir.path() / "agent.d");

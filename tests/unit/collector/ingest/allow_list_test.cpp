@@ -1,0 +1,51 @@
+#include "collector/ingest/allow_list.h"
+
+#include <filesystem>
+#include <fstream>
+
+#include "common/net/curve_keys.h"
+#include "tests/support/catch.h"
+#include "tests/support/temp_dir.h"
+
+using namespace ridgeline;
+using namespace ridgeline::collector;
+
+TEST_CASE("hosts are enrolled and removed by files, without a restart", "[allow_list]") {
+    const test::TempDir dir;
+    AllowList list(dir.path());
+    const auto web = net::generate_key_pair().value();
+    const auto db = net::generate_key_pair().value();
+    CHECK_FALSE(list.find(web.public_z85));
+    REQUIRE(net::save_public_key_file(dir.path() / "web-1.pub", web.public_z85));
+    CHECK(list.find(web.public_z85) == "web-1");
+    REQUIRE(net::save_public_key_file(dir.path() / "db-1.pub", db.public_z85));
+    CHECK(list.find(db.public_z85) == "db-1");
+    std::filesystem::remove(dir.path() / "web-1.pub");
+    CHECK_FALSE(list.find(web.public_z85));
+    CHECK(list.find(db.public_z85) == "db-1");
+}
+
+TEST_CASE("bad files are named and left out", "[allow_list]") {
+    const test::TempDir dir;
+    const auto key = net::generate_key_pair().value();
+    std::ofstream(dir.path() / "bad.pub") << "not a key\n";
+    std::ofstream(dir.path() / "ignored.txt") << "whatever\n";
+    REQUIRE(net::save_public_key_file(dir.path() / "a.pub", key.public_z85));
+    REQUIRE(net::save_public_key_file(dir.path() / "b.pub", key.public_z85));
+    REQUIRE(net::save_public_key_file(dir.path() / "no good name.pub",
+                                      net::generate_key_pair()->public_z85));
+    AllowList list(dir.path());
+    CHECK(list.find(key.public_z85) == "a");
+    CHECK(list.size() == 1);
+    CHECK(list.problems().size() == 3);
+    AllowList missing("/nonexistent/agents");
+    CHECK_FALSE(missing.find(key.public_z85));
+    CHECK(missing.problems().size() == 1);
+}
+
+TEST_CASE("host ids are plain names", "[allow_list]") {
+    CHECK(is_host_id("i-0abc.eu-west-1"));
+    for (const char* bad : {"", ".hidden", "a b", "a/b", "a\n", "\xc3\xbc"})
+        CHECK_FALSE(is_host_id(bad));
+    CHECK_FALSE(is_host_id(std::string(256, 'a')));
+}

@@ -1,0 +1,96 @@
+#include "collector/log/sequence_book.h"
+
+#include <random>
+#include <set>
+
+#include "tests/support/catch.h"
+
+using namespace ridgeline;
+using namespace ridgeline::collector;
+
+TEST_CASE("ranges join, split and count what is missing", "[sequence_set]") {
+    SequenceSet set;
+    CHECK(set.insert(5));
+    CHECK(set.insert(7));
+    CHECK(set.ranges().size() == 2);
+    CHECK(set.insert(6));
+    CHECK(set.ranges() == std::vector<wire::SequenceRange>{{5, 7}});
+    CHECK_FALSE(set.insert(6));
+    CHECK(set.missing(1, 10) == 7);
+    CHECK(set.missing(5, 7) == 0);
+    CHECK(set.missing(9, 3) == 0);
+    set.erase(6);
+    CHECK(set.ranges() == std::vector<wire::SequenceRange>{{5, 5}, {7, 7}});
+    set.insert_range({1, 100});
+    CHECK(set.ranges() == std::vector<wire::SequenceRange>{{1, 100}});
+}
+
+TEST_CASE("a sequence set agrees with a plain set through any story", "[sequence_set]") {
+    for (unsigned seed = 0; seed < 200; ++seed) {
+        std::mt19937 rng(seed);
+        SequenceSet set;
+        std::set<std::uint64_t> model;
+        for (int i = 0; i < 300; ++i) {
+            const std::uint64_t n = 1 + rng() % 60;
+            const auto what = rng() % 10;
+            if (what < 6) {
+                CHECK(set.insert(n) == model.insert(n).second);
+            } else if (what < 8) {
+                set.erase(n);
+                model.erase(n);
+            } else {
+                const std::uint64_t last = n + rng() % 10;
+                set.insert_range({n, last});
+                for (std::uint64_t m = n; m <= last; ++m)
+                    model.insert(m);
+            }
+        }
+        INFO("seed " << seed);
+        std::uint64_t present = 0;
+        for (std::uint64_t n = 0; n < 80; ++n) {
+            CHECK(set.contains(n) == model.contains(n));
+            present += model.contains(n) ? 1 : 0;
+        }
+        CHECK(set.missing(1, 79) == 79 - present);
+    }
+}
+
+TEST_CASE("a set of scattered sequences stays bounded", "[sequence_set]") {
+    SequenceSet set;
+    for (std::uint64_t n = 0; n < SequenceSet::kRangesMax + 500; ++n)
+        set.insert(2 * n);
+    CHECK(set.ranges().size() == SequenceSet::kRangesMax);
+    CHECK(set.contains(2 * (SequenceSet::kRangesMax + 499)));
+}
+
+TEST_CASE("a book survives its encoding, and damaged bytes are an error", "[sequence_book]") {
+    SequenceBook book;
+    for (const std::uint64_t sequence : {1U, 2U, 3U, 9U})
+        book.insert("a", 77, sequence);
+    book.insert("b", 0xFFFFFFFFFFFFFFFFULL, 0xFFFFFFFFFFFFFFF0ULL);
+    const std::string bytes = book.encode();
+    const auto back = SequenceBook::decode(bytes).value();
+    CHECK(back.contains("a", 77, 3));
+    CHECK_FALSE(back.contains("a", 77, 4));
+    CHECK(back.contains("a", 77, 9));
+    CHECK_FALSE(back.contains("a", 78, 1));
+    CHECK(back.contains("b", 0xFFFFFFFFFFFFFFFFULL, 0xFFFFFFFFFFFFFFF0ULL));
+    for (std::size_t cut = 0; cut < bytes.size(); ++cut)
+        CHECK_FALSE(SequenceBook::decode(bytes.substr(0, cut)));
+    for (std::size_t at = 0; at < bytes.size(); ++at) {
+        std::string damaged = bytes;
+        damaged[at] = static_cast<char>(damaged[at] ^ 0x80);
+        (void)SequenceBook::decode(damaged);
+    }
+}
+
+TEST_CASE("of a host's epochs the last used are remembered", "[sequence_book]") {
+    SequenceBook book;
+    for (std::uint64_t epoch = 1; epoch <= SequenceBook::kEpochsPerHost; ++epoch)
+        book.insert("a", epoch, 1);
+    book.insert("a", 1, 2);
+    book.insert("a", 99, 1);
+    CHECK(book.contains("a", 1, 1));
+    CHECK_FALSE(book.contains("a", 2, 1));
+    CHECK(book.contains("a", 99, 1));
+}
