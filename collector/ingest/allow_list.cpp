@@ -6,6 +6,10 @@
 
 namespace ridgeline::collector {
 
+namespace {
+constexpr std::chrono::seconds kStampSettles{2};
+}
+
 bool is_host_id(std::string_view text) {
     constexpr std::string_view kAllowed =
         "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-:@";
@@ -23,6 +27,11 @@ std::optional<std::string> AllowList::find(std::string_view public_z85) {
 void AllowList::reload_if_changed() {
     std::error_code error;
     const auto changed = std::filesystem::last_write_time(directory_, error);
+    // A stranger's every attempt comes through here: an unchanged directory costs one stat. Its
+    // time stamp is coarse, so a directory that has only just changed is read again until the stamp
+    // has aged.
+    if (!error && read_at_ == changed) return;
+    const bool settled = !error && decltype(changed)::clock::now() - changed > kStampSettles;
     std::vector<std::filesystem::path> files;
     if (!error) {
         for (std::filesystem::directory_iterator it(directory_, error), end; !error && it != end;
@@ -36,11 +45,8 @@ void AllowList::reload_if_changed() {
         read_at_.reset();
         return;
     }
-    // A directory's time stamp is coarse: two changes within one tick of it are told apart by the
-    // number of files.
-    const std::pair state{changed, files.size()};
-    if (read_at_ == state) return;
-    read_at_ = state;
+    read_at_.reset();
+    if (settled) read_at_ = changed;
     problems_.clear();
     host_by_key_.clear();
     std::sort(files.begin(), files.end());

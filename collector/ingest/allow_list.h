@@ -36,7 +36,7 @@ class AllowList {
     void reload_if_changed();
 
     std::filesystem::path directory_;
-    std::optional<std::pair<std::filesystem::file_time_type, std::size_t>> read_at_;
+    std::optional<std::filesystem::file_time_type> read_at_;
     std::map<std::string, std::string, std::less<>> host_by_key_;
     std::vector<std::string> problems_;
 };
