@@ -6,7 +6,7 @@ namespace ridgeline::collector {
 
 namespace {
 
-// A windowed value stands on at least this share of the samples the window should hold.
+// A windowed value stands on at least this share of its window.
 constexpr double kCoverageMin = 0.7;
 
 bool upward(Op op) {
@@ -39,27 +39,31 @@ void Condition::reset_runs() {
 
 // A hole breaks every run. What counts as one follows the series' own rhythm, which is learned from
 // the gaps seen: a shorter gap is believed at once, a longer one by doubling, so that one outage
-// does not make the series "slow".
-void Condition::observe_gap(std::int64_t time_ms) {
-    if (newest_ms_ == INT64_MIN) return;
+// does not make the series "slow". Returns the time the sample covers: the gap, 0 after a hole.
+std::int64_t Condition::observe_gap(std::int64_t time_ms) {
+    if (newest_ms_ == INT64_MIN) return 0;
     const std::int64_t gap = time_ms - newest_ms_;
     if (interval_ms_ == 0 || gap < interval_ms_) interval_ms_ = gap;
     if (gap > std::max(kMaxGapFloorMs, interval_ms_ * 5 / 2)) {
         interval_ms_ = std::min(gap, interval_ms_ * 2);
         reset_runs();
         window_.clear();
+        return 0;
     }
+    return gap;
 }
 
-std::optional<double> Condition::aggregate(const Rule& rule, std::int64_t time_ms, double value) {
+// Judged by the time the samples cover, not by their number: a rhythm that slows down, or two
+// samples that happen to be close together, must not leave the window "too empty" for good. Each
+// sample covers the gap before it.
+std::optional<double> Condition::aggregate(const Rule& rule, std::int64_t time_ms, double value,
+                                           std::int64_t covers_ms) {
     if (rule.window.count() == 0 || rule.agg == Agg::last) return value;
-    window_.push_back({time_ms, value});
+    window_.push_back({time_ms, value, covers_ms});
     while (window_.front().time_ms <= time_ms - rule.window.count())
         window_.pop_front();
-    const double expected = interval_ms_ == 0 ? 1
-                                              : static_cast<double>(rule.window.count()) /
-                                                    static_cast<double>(interval_ms_);
-    if (static_cast<double>(window_.size()) < kCoverageMin * expected || interval_ms_ == 0)
+    const std::int64_t covered_ms = time_ms - window_.front().time_ms + window_.front().covers_ms;
+    if (static_cast<double>(covered_ms) < kCoverageMin * static_cast<double>(rule.window.count()))
         return {};
     // Summed anew rather than kept as a running sum, which would drift over days.
     double sum = 0;
@@ -152,9 +156,9 @@ Condition::Outcome Condition::decide(const Rule& rule, std::int64_t received_ms)
 
 Condition::Outcome Condition::on_sample(const Rule& rule, std::int64_t time_ms, double value,
                                         std::int64_t received_ms) {
-    observe_gap(time_ms);
+    const std::int64_t covers_ms = observe_gap(time_ms);
     newest_ms_ = time_ms;
-    const auto aggregated = aggregate(rule, time_ms, value);
+    const auto aggregated = aggregate(rule, time_ms, value, covers_ms);
     if (!aggregated) return {Change::none, level_, since_ms_, time_ms, value};
     track(rule, time_ms, *aggregated);
     return decide(rule, received_ms);
@@ -168,9 +172,10 @@ void Condition::begin_history(std::int64_t rhythm_ms) {
 }
 
 void Condition::on_history(const Rule& rule, std::int64_t time_ms, double value) {
-    observe_gap(time_ms);
+    const std::int64_t covers_ms = observe_gap(time_ms);
     newest_ms_ = time_ms;
-    if (const auto aggregated = aggregate(rule, time_ms, value)) track(rule, time_ms, *aggregated);
+    if (const auto aggregated = aggregate(rule, time_ms, value, covers_ms))
+        track(rule, time_ms, *aggregated);
 }
 
 Condition::Outcome Condition::settle(const Rule& rule, std::int64_t received_ms) {

@@ -80,8 +80,9 @@ class Condition {
     void restore(const Firing& firing);
 
   private:
-    std::optional<double> aggregate(const Rule& rule, std::int64_t time_ms, double value);
-    void observe_gap(std::int64_t time_ms);
+    std::optional<double> aggregate(const Rule& rule, std::int64_t time_ms, double value,
+                                    std::int64_t covers_ms);
+    std::int64_t observe_gap(std::int64_t time_ms);
     void track(const Rule& rule, std::int64_t time_ms, double value);
     Outcome decide(const Rule& rule, std::int64_t received_ms);
     Outcome decide_firing(const Rule& rule, std::optional<std::size_t> open);
@@ -101,6 +102,7 @@ class Condition {
     struct Sample {
         std::int64_t time_ms;
         double value;
+        std::int64_t covers_ms;  // the gap before it; 0 when that is not known or was a hole
     };
     std::deque<Sample> window_;  // for avg
 };

@@ -13,6 +13,31 @@ std::string_view rule_of_key(std::string_view key) {
     return key.substr(0, key.find(kKeySeparator));
 }
 
+std::string_view host_of_key(std::string_view key) {
+    key.remove_prefix(std::min(key.size(), rule_of_key(key).size() + 1));
+    return key.substr(0, key.find(kKeySeparator));
+}
+
+// The resolve of a condition whose rule is gone. What it says without a sample: a host that has
+// been silent since a restart left only its key. `rule` is null when that is not known either.
+Transition removed_with_rule(const FiringCondition& condition, const Rule* rule) {
+    Transition gone;
+    gone.change = Change::resolved;
+    gone.key = condition.key;
+    gone.rule = rule_of_key(condition.key);
+    gone.host = host_of_key(condition.key);
+    gone.since_ms = condition.firing.since_ms;
+    gone.time_ms = condition.firing.since_ms;
+    gone.reason = "rule removed";
+    if (rule == nullptr || rule->levels.empty()) return gone;
+    const Level& level = rule->levels[std::min(condition.firing.level, rule->levels.size() - 1)];
+    gone.time_ms += level.sustained.count();  // when it fired: the last thing known of it
+    gone.severity = level.severity;
+    gone.threshold = level.at;
+    gone.unit = std::string(rule->metric->unit);
+    return gone;
+}
+
 }  // namespace
 
 std::string alert_key(const Rule& rule, const std::string& host, const Attributes& attributes) {
@@ -161,22 +186,17 @@ void RuleEngine::replace_rules(std::vector<Rule> rules, std::vector<Transition>&
             continue;
         }
         to_restore_.erase(condition.key);
+        if (!condition.firing.announced) continue;
         const auto entry = old_conditions.find(condition.key);
-        if (entry == old_conditions.end() || !condition.firing.announced) continue;
-        const Rule& rule = old_rules[entry->second.rule];
-        Transition gone;
-        gone.change = Change::resolved;
-        gone.key = condition.key;
-        gone.rule = rule.id;
-        gone.host = entry->second.host;
-        gone.attributes = entry->second.attributes;
-        gone.severity = rule.levels[condition.firing.level].severity;
-        gone.time_ms = entry->second.condition.newest_ms();
-        gone.since_ms = condition.firing.since_ms;
-        gone.value = entry->second.condition.newest_value();
-        gone.threshold = rule.levels[condition.firing.level].at;
-        gone.unit = std::string(rule.metric->unit);
-        gone.reason = "rule removed";
+        const auto rule = std::find_if(old_rules.begin(), old_rules.end(), [&](const Rule& old) {
+            return old.id == rule_of_key(condition.key);
+        });
+        Transition gone = removed_with_rule(condition, rule == old_rules.end() ? nullptr : &*rule);
+        if (entry != old_conditions.end()) {
+            gone.attributes = entry->second.attributes;
+            gone.time_ms = entry->second.condition.newest_ms();
+            gone.value = entry->second.condition.newest_value();
+        }
         out.push_back(std::move(gone));
     }
 }

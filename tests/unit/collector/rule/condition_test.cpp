@@ -266,3 +266,25 @@ TEST_CASE("a slow series is judged by its own rhythm", "[condition]") {
         story.at(hour * 3600, 0.9);
     CHECK(story.told() == "10800:FIRING:P3");
 }
+
+TEST_CASE("an average goes on after the rhythm slows, or two samples came close together",
+          "[condition]") {
+    const std::string rule = R"(
+[[rule]]
+id = "cpu"
+metric = "system.cpu.utilization"
+window = "60s"
+agg = "avg"
+op = ">"
+levels = [ { at = "80%" } ]
+)";
+    Story slower(rule);
+    slower.hold(0, 99, 0.5, 1);
+    slower.hold(100, 300, 1.0, 10);
+    CHECK_FALSE(slower.told().empty());
+    Story close(rule);
+    close.hold(0, 99, 0.5, 1);
+    close.at(99.003, 0.5);
+    close.hold(100, 300, 1.0, 1);
+    CHECK_FALSE(close.told().empty());
+}

@@ -115,6 +115,22 @@ TEST_CASE("what fires is kept through a restart even when its host stays silent"
     CHECK(story.engine().firing().size() == 1);
 }
 
+TEST_CASE("a removed rule resolves what fires even when its host stays silent since a restart",
+          "[engine]") {
+    Story story(simple_rule("system.cpu.utilization"));
+    story.at(0, 0.9);
+    story.restart();
+    story.reload("");
+    REQUIRE(story.transitions().size() == 2);
+    const auto& gone = story.transitions()[1];
+    CHECK(gone.change == collector::Change::resolved);
+    CHECK(gone.key == story.transitions()[0].key);
+    CHECK(gone.rule == "r");
+    CHECK(gone.host == "a1");
+    CHECK(gone.reason == "rule removed");
+    CHECK(story.engine().firing().empty());
+}
+
 TEST_CASE("restarts anywhere give the transitions of a run without one", "[engine]") {
     const std::string rule = R"(
 [[rule]]
