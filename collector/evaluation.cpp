@@ -32,7 +32,7 @@ Result<std::unique_ptr<Evaluation>> Evaluation::open(Log& log, SeriesStoreOption
                                                      OnTransition on_transition) {
     std::unique_ptr<Evaluation> evaluation(
         new Evaluation(log, window, std::move(book), clock, std::move(on_transition)));
-    evaluation->engine_ = std::make_unique<RuleEngine>(std::move(rules), evaluation->history_);
+    evaluation->engine_ = std::make_unique<RuleEngine>(rules, evaluation->history_);
     RL_ASSIGN_OR_RETURN(const auto firing, evaluation->book_.firing_conditions());
     evaluation->engine_->restore(firing);
     RL_ASSIGN_OR_RETURN(const auto position, evaluation->book_.position());
@@ -44,6 +44,10 @@ Result<std::unique_ptr<Evaluation>> Evaluation::open(Log& log, SeriesStoreOption
     evaluation->start_end_ = log.durable_position();
     evaluation->reader_ = log.open_reader(std::min(window_start, evaluation->rules_from_));
     log.hold("rules", evaluation->rules_from_);
+    // What fired under a rule that was taken away while nobody was running resolves now.
+    std::vector<Transition> gone;
+    evaluation->engine_->replace_rules(std::move(rules), gone);
+    if (!gone.empty()) evaluation->commit(evaluation->rules_from_, std::move(gone));
     return evaluation;
 }
 

@@ -57,6 +57,7 @@ class RuleReader {
         read_selection();
         read_window();
         read_levels();
+        check_level_order();
         read_clearing();
         rule_.summary =
             table_.string("summary", "{host}: " + std::string(rule_.metric->name) + " is {value}");
@@ -163,6 +164,22 @@ class RuleReader {
         }
         std::stable_sort(rule_.levels.begin(), rule_.levels.end(),
                          [](const Level& a, const Level& b) { return a.severity > b.severity; });
+    }
+
+    // A graver level must be harder to reach, or the milder one would never be seen.
+    void check_level_order() {
+        const bool upward = rule_.op == Op::greater || rule_.op == Op::greater_equal;
+        const bool downward = rule_.op == Op::less || rule_.op == Op::less_equal;
+        for (std::size_t i = 1; i < rule_.levels.size(); ++i) {
+            const double milder = rule_.levels[i - 1].at;
+            const double graver = rule_.levels[i].at;
+            if ((upward && graver < milder) || (downward && graver > milder)) {
+                table_.error_at("levels", std::string(to_string(rule_.levels[i].severity)) +
+                                              " is reached before " +
+                                              std::string(to_string(rule_.levels[i - 1].severity)) +
+                                              "; a graver level needs a threshold further out");
+            }
+        }
     }
 
     void read_clearing() {

@@ -33,11 +33,12 @@ class Machine {
         auto book = AlertBook::open(dir_.path() / "state.db", clock_.wall_now()).value();
         SeriesStoreOptions window;
         evaluation_ =
-            Evaluation::open(*log_, window, test::rules_from(kRule), std::move(book.book), clock_,
+            Evaluation::open(*log_, window, test::rules_from(rules), std::move(book.book), clock_,
                              [this](const Transition& t) { told_.push_back(alert_line(t)); })
                 .value();
         pump();
     }
+    std::string rules = kRule;
     void crash() {
         evaluation_.reset();
         log_.reset();
@@ -120,4 +121,16 @@ TEST_CASE("the window is there again after a restart", "[evaluation]") {
         0, INT64_MAX, [&](std::int64_t, double) { ++count; });
     CHECK(count == 150);
     CHECK(machine.evaluation().caught_up());
+}
+
+TEST_CASE("a rule taken away while nobody was running resolves its alerts at the start",
+          "[evaluation]") {
+    Machine machine;
+    play(machine, SIZE_MAX);
+    machine.rules = "";
+    machine.crash();
+    REQUIRE(machine.alerts().size() == 2);
+    CHECK(machine.alerts()[0].state == AlertState::resolved);
+    CHECK(machine.alerts()[0].reason == "rule removed");
+    CHECK(machine.evaluation().engine().firing().empty());
 }

@@ -49,6 +49,9 @@ TEST_CASE("what a rule cannot mean is refused with its place and what was meant"
           std::string::npos);
     CHECK(errors_of(head + levels + "op = \"=>\"\n").find("op must be one of") !=
           std::string::npos);
+    CHECK(errors_of(head + "levels = [ { at = \"80%\", severity = \"P2\" }, { at = \"95%\", "
+                           "severity = \"P3\" } ]\n") ==
+          "r.toml:4:10: P2 is reached before P3; a graver level needs a threshold further out\n");
     CHECK(errors_of(head).find("every rule needs levels") != std::string::npos);
     CHECK(
         errors_of(head + levels + head + levels).find("there is another rule \"a\" in this file") !=
