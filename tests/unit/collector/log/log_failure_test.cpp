@@ -8,12 +8,38 @@
 using namespace ridgeline;
 using namespace ridgeline::collector;
 
+namespace {
+
+// Lists its files, but cannot read them.
+class Unreadable final : public Storage {
+  public:
+    explicit Unreadable(Storage& storage) : storage_(storage) {}
+    Result<std::vector<std::string>> list() override { return storage_.list(); }
+    Result<std::unique_ptr<AppendFile>> open_append(std::string_view name) override {
+        return storage_.open_append(name);
+    }
+    Result<std::unique_ptr<ReadFile>> open_read(std::string_view name) override {
+        return fail(errno_error(name, EIO));
+    }
+    Result<void> remove(std::string_view name) override { return storage_.remove(name); }
+    Result<void> sync_directory() override { return storage_.sync_directory(); }
+    void reserve(std::string_view, std::uint64_t) override {}
+
+  private:
+    Storage& storage_;
+};
+
+}  // namespace
+
 TEST_CASE("a full disk refuses the batch, and the log goes on when there is room", "[log]") {
     // Wherever the room runs out: in the header, the snapshot, the schema or the batch.
     for (std::uint64_t room = 0; room < 400; room += 7) {
         INFO("room for " << room << " bytes");
-        LogRig rig(tiny_segments());
+        LogRig rig;
         rig.append_durably(1);
+        // Full now, so that the next append begins a segment; that one has room for several.
+        rig.options.segment_bytes = rig.log->size_bytes();
+        rig.open();
         rig.storage.leave_bytes(room);
         const auto refused = rig.append(2);
         if (!refused) {
@@ -26,6 +52,9 @@ TEST_CASE("a full disk refuses the batch, and the log goes on when there is room
         rig.storage.make_room();
         if (!refused) REQUIRE(rig.append(2));
         CHECK(rig.log->trouble().empty());
+        rig.sync();
+        rig.open();
+        CHECK(rig.read_all() == up_to(2));
         rig.append_durably(3);
         CHECK(rig.read_all() == up_to(3));
         rig.open();
@@ -155,9 +184,8 @@ TEST_CASE("a segment that lost its tail is not vouched for by the snapshot after
 TEST_CASE("a disk that cannot be read is an error, not an empty log", "[log]") {
     LogRig rig;
     rig.append_durably(1);
-    rig.storage.refuse_reads(EIO);
-    CHECK_FALSE(Log::open(rig.storage, {}, rig.clock));
-    rig.storage.refuse_reads(0);
+    Unreadable storage(rig.storage);
+    CHECK_FALSE(Log::open(storage, {}, rig.clock));
     rig.open();
     CHECK(rig.read_all() == up_to(1));
 }
