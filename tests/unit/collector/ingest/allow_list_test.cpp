@@ -62,14 +62,16 @@ TEST_CASE("a key that is replaced in its file is replaced here", "[allow_list]")
     std::ofstream(file) << new_key << '\n';
     std::filesystem::last_write_time(
         file, std::filesystem::last_write_time(file) + std::chrono::seconds{5});
-    SECTION("the old one asks first") {
-        CHECK_FALSE(list.find(old_key));
-        CHECK(list.find(new_key) == "a1");
-    }
-    SECTION("the new one asks first") {
-        CHECK(list.find(new_key) == "a1");
-        CHECK_FALSE(list.find(old_key));
-    }
+    // Long unchanged, as the directory is in normal life.
+    std::filesystem::last_write_time(
+        dir.path(), std::filesystem::last_write_time(dir.path()) - std::chrono::hours{1});
+    CHECK_FALSE(list.find(net::generate_key_pair().value().public_z85));
+    CHECK(list.find(new_key) == "a1");
+    std::ofstream(file) << old_key << '\n';
+    std::filesystem::last_write_time(
+        file, std::filesystem::last_write_time(file) + std::chrono::seconds{10});
+    CHECK_FALSE(list.find(new_key));
+    CHECK(list.find(old_key) == "a1");
 }
 
 TEST_CASE("a directory that cannot be read admits nobody new", "[allow_list]") {
@@ -87,5 +89,6 @@ TEST_CASE("a directory that cannot be read admits nobody new", "[allow_list]") {
     CHECK(list.problems().size() == 1);
     std::filesystem::rename(away, keys);
     CHECK(list.find(key) == "a1");
+    CHECK_FALSE(list.find(net::generate_key_pair().value().public_z85));
     CHECK(list.problems().empty());
 }
