@@ -8,7 +8,8 @@ namespace ridgeline::collector {
 
 namespace {
 constexpr std::chrono::seconds kStampSettles{2};
-}
+constexpr std::chrono::seconds kLookAgain{10};
+}  // namespace
 
 bool is_host_id(std::string_view text) {
     constexpr std::string_view kAllowed =
@@ -18,20 +19,39 @@ bool is_host_id(std::string_view text) {
 }
 
 std::optional<std::string> AllowList::find(std::string_view public_z85) {
+    auto it = host_by_key_.find(public_z85);
+    const bool known = it != host_by_key_.end();
+    if (known && written_at(file_of(it->second)) == written_at_[it->second]) return it->second;
+    // A key that is replaced in its file leaves the directory's time stamp as it was.
+    if (known) read_at_.reset();
     reload_if_changed();
-    const auto it = host_by_key_.find(public_z85);
+    it = host_by_key_.find(public_z85);
     if (it == host_by_key_.end()) return {};
     return it->second;
+}
+
+std::filesystem::path AllowList::file_of(const std::string& host) const {
+    return directory_ / (host + ".pub");
+}
+
+std::optional<AllowList::Stamp> AllowList::written_at(const std::filesystem::path& file) {
+    std::error_code error;
+    const Stamp stamp = std::filesystem::last_write_time(file, error);
+    if (error) return {};
+    return stamp;
 }
 
 void AllowList::reload_if_changed() {
     std::error_code error;
     const auto changed = std::filesystem::last_write_time(directory_, error);
-    // A stranger's every attempt comes through here: an unchanged directory costs one stat. Its
+    const auto now = Stamp::clock::now();
+    // A stranger's every attempt comes through here: an unchanged directory costs one stat, but for
+    // a look now and then at files that were written in place. Its
     // time stamp is coarse, so a directory that has only just changed is read again until the stamp
     // has aged.
-    if (!error && read_at_ == changed) return;
-    const bool settled = !error && decltype(changed)::clock::now() - changed > kStampSettles;
+    const bool looked_lately = now >= looked_at_ && now - looked_at_ < kLookAgain;
+    if (!error && read_at_ == changed && looked_lately) return;
+    const bool settled = !error && now - changed > kStampSettles;
     std::vector<std::filesystem::path> files;
     if (!error) {
         for (std::filesystem::directory_iterator it(directory_, error), end; !error && it != end;
@@ -47,6 +67,8 @@ void AllowList::reload_if_changed() {
     }
     read_at_.reset();
     if (settled) read_at_ = changed;
+    looked_at_ = now;
+    written_at_.clear();
     problems_.clear();
     host_by_key_.clear();
     std::sort(files.begin(), files.end());
@@ -56,12 +78,14 @@ void AllowList::reload_if_changed() {
             problems_.push_back(file.string() + ": its name is not a host id");
             continue;
         }
+        const auto stamp = written_at(file);  // before it is read: a later change must show
         const auto key = net::load_public_key_file(file);
         if (!key) {
             problems_.push_back(key.error().context);
             continue;
         }
         const auto [it, added] = host_by_key_.emplace(*key, host);
+        if (added) written_at_[host] = stamp;
         if (!added)
             problems_.push_back(file.string() + ": the same key is enrolled for " + it->second);
     }

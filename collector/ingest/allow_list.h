@@ -24,8 +24,8 @@ class AllowList {
   public:
     explicit AllowList(std::filesystem::path directory) : directory_(std::move(directory)) {}
 
-    // The host enrolled with this key (40 characters of Z85). Looks at the directory's time stamp
-    // first.
+    // The host enrolled with this key (40 characters of Z85). Looks at the time
+    // stamp of the key's own file first, for a key it does not know at the directory's.
     std::optional<std::string> find(std::string_view public_z85);
 
     // What was wrong with which file at the last reading; those files are left out.
@@ -33,10 +33,15 @@ class AllowList {
     std::size_t size() const { return host_by_key_.size(); }
 
   private:
+    using Stamp = std::filesystem::file_time_type;
+    static std::optional<Stamp> written_at(const std::filesystem::path& file);
+    std::filesystem::path file_of(const std::string& host) const;
     void reload_if_changed();
 
     std::filesystem::path directory_;
-    std::optional<std::filesystem::file_time_type> read_at_;
+    std::optional<Stamp> read_at_;  // the directory's stamp then
+    Stamp looked_at_{};
+    std::map<std::string, std::optional<Stamp>> written_at_;  // each enrolled host's file
     std::map<std::string, std::string, std::less<>> host_by_key_;
     std::vector<std::string> problems_;
 };

@@ -92,6 +92,7 @@ void Ingest::handle(std::string_view connection, std::string_view host, const wi
     state.info = info;
     state.last_seen = now;
     state.clock_offset_ms = hello.wall_ms - to_unix_ms(now);
+    if (state.epoch != hello.epoch) state.lost_in_epoch = 0;
     state.epoch = hello.epoch;
     log_.set_host(info);
     // One connection a host: an agent that comes back has left its old one, which nobody tells a
@@ -107,8 +108,11 @@ void Ingest::handle(std::string_view connection, std::string_view host, const wi
         // What the agent no longer holds and never came here is lost for good.
         const std::uint64_t lost =
             hello.first_unacked > 1 ? known->missing(1, hello.first_unacked - 1) : 0;
-        if (lost > state.batches_lost) stats_.batches_lost += lost - state.batches_lost;
-        state.batches_lost = std::max(state.batches_lost, lost);
+        if (lost > state.lost_in_epoch) {
+            stats_.batches_lost += lost - state.lost_in_epoch;
+            state.batches_lost += lost - state.lost_in_epoch;
+            state.lost_in_epoch = lost;
+        }
         // Sequences that are in the log but not yet durable must not be promised: they get their
         // ack when they are.
         SequenceSet durable = *known;

@@ -56,6 +56,7 @@ struct HostState {
     std::uint64_t samples = 0;
     std::uint64_t duplicates = 0;
     std::uint64_t batches_lost = 0;
+    std::uint64_t lost_in_epoch = 0;
     std::uint64_t epoch = 0;
 };
 

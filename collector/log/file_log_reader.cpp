@@ -93,7 +93,7 @@ std::optional<LogBatch> FileLogReader::make_batch(const Record& record) {
     batch.block = std::move(*block);
     batch.position = segment_base_ + record.offset;
     batch.next_position = segment_base_ + record.end_offset;
-    stats_.samples += body->sample_count;
+    stats_.samples += batch.block.sample_count();  // not what the body claims
     ++stats_.batches;
     return batch;
 }

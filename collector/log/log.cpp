@@ -18,13 +18,22 @@ std::string segment_name(LogPosition base) {
     return std::string(text.data()) + std::string(kSuffix);
 }
 
+constexpr std::int64_t kUnknownMs = 0;
+
+// The next record; nullopt where the sound ones end. Only what the disk refuses is an error.
+Result<std::optional<Record>> next_sound(SegmentReader& reader) {
+    auto record = reader.next();
+    if (!record && record.error().code == Errc::corrupt) return std::optional<Record>{};
+    return record;
+}
+
 // When the segment was begun: its first record says so.
-std::int64_t created_ms(SegmentReader& reader) {
-    const auto first = reader.next();
-    if (!first || !*first || (*first)->type != static_cast<std::uint8_t>(LogRecordType::snapshot))
-        return 0;
-    const auto snapshot = decode_snapshot(as_text((*first)->payload));
-    return snapshot ? snapshot->created_ms : 0;
+Result<std::int64_t> created_ms(SegmentReader& reader) {
+    RL_ASSIGN_OR_RETURN(const auto first, next_sound(reader));
+    if (!first || first->type != static_cast<std::uint8_t>(LogRecordType::snapshot))
+        return kUnknownMs;
+    const auto snapshot = decode_snapshot(as_text(first->payload));
+    return snapshot ? snapshot->created_ms : kUnknownMs;
 }
 
 }  // namespace
@@ -36,60 +45,111 @@ Result<std::unique_ptr<Log>> Log::open(Storage& storage, LogOptions options, con
 }
 
 Result<void> Log::recover() {
-    RL_ASSIGN_OR_RETURN(const auto names, storage_.list());
-    std::vector<std::string> segments;
-    std::copy_if(names.begin(), names.end(), std::back_inserter(segments),
-                 [](const std::string& name) { return name.ends_with(kSuffix); });
-    for (const std::string& name : segments) {
-        auto reader = SegmentReader::open(storage_, name, kLogMagic);
-        if (!reader) {
-            if (reader.error().code == Errc::unsupported) return fail(std::move(reader).error());
-            // Only a segment that was being begun can be without a sound header; it holds nothing
-            // yet. Any other is left for the operator, and what it held is skipped like a damaged
-            // record.
-            if (name == segments.back()) RL_TRY(storage_.remove(name));
-            continue;
-        }
-        segments_.push_back({name, reader->base(), 0, created_ms(*reader)});
+    RL_TRY(find_segments());
+    if (segments_.empty()) return {};
+    // Files are synced in order, so when a segment is not whole after a power cut, nothing after it
+    // was acked; but the snapshots after it count its lost batches as there, and are not believed.
+    std::size_t first = segments_.size() - 1;
+    while (first > 0) {
+        RL_ASSIGN_OR_RETURN(const bool whole, is_whole(segments_[first - 1]));
+        if (whole) break;
+        --first;
     }
-    for (std::size_t i = 0; i + 1 < segments_.size(); ++i)
-        segments_[i].end = segments_[i + 1].base;
-    if (!segments_.empty()) RL_TRY(recover_last(segments_.back().name));
+    for (std::size_t i = first; i + 1 < segments_.size(); ++i) {
+        RL_ASSIGN_OR_RETURN(auto reader,
+                            SegmentReader::open(storage_, segments_[i].name, kLogMagic));
+        for (;;) {
+            RL_ASSIGN_OR_RETURN(const auto record, next_sound(reader));
+            if (!record || segments_[i].base + record->end_offset > segments_[i].end) break;
+            recall(*record, i == first);
+        }
+    }
+    hosts_written_.clear();
+    schemas_written_.clear();
+    RL_TRY(recover_last(first + 1 == segments_.size()));
     durable_ = end_;
     return {};
 }
 
-Result<void> Log::recover_last(const std::string& name) {
-    const auto on_record = [&](const Record& record) {
-        const std::string_view payload = as_text(record.payload);
-        switch (static_cast<LogRecordType>(record.type)) {
-            case LogRecordType::snapshot:
-                if (const auto snapshot = decode_snapshot(payload)) {
-                    if (auto book = SequenceBook::decode(snapshot->book)) book_ = std::move(*book);
-                }
-                break;
-            case LogRecordType::host:
-                if (auto host = decode_host_record(payload)) {
-                    hosts_written_.insert(host->host_id);
-                    hosts_[host->host_id] = std::move(*host);
-                }
-                break;
-            case LogRecordType::schema:
-                if (const auto schema = decode_schema_record(payload)) {
-                    schemas_written_.emplace(std::string(schema->host), schema->hash);
-                }
-                break;
-            case LogRecordType::batch:
-                if (const auto batch = decode_batch_record(payload)) {
-                    book_.insert(batch->host, batch->epoch, batch->sequence);
-                }
-                break;
+Result<void> Log::find_segments() {
+    RL_ASSIGN_OR_RETURN(const auto names, storage_.list());
+    std::vector<std::string> found;
+    std::copy_if(names.begin(), names.end(), std::back_inserter(found),
+                 [](const std::string& name) { return name.ends_with(kSuffix); });
+    for (const std::string& name : found) {
+        auto reader = SegmentReader::open(storage_, name, kLogMagic);
+        if (!reader) {
+            if (reader.error().code != Errc::corrupt) return fail(std::move(reader).error());
+            // Only a segment that was being begun can be without a sound header; it holds nothing
+            // yet. Any other is left for the operator, and what it held is skipped like a damaged
+            // record.
+            if (name == found.back()) RL_TRY(storage_.remove(name));
+            continue;
         }
-    };
-    RL_ASSIGN_OR_RETURN(auto reopened, SegmentWriter::reopen(storage_, name, kLogMagic, on_record));
+        RL_ASSIGN_OR_RETURN(const std::int64_t created, created_ms(*reader));
+        segments_.push_back({name, reader->base(), 0, created});
+    }
+    // Begun, but killed before the snapshot was in it: it holds nothing, and to go on in it would
+    // be to forget every sequence before it.
+    while (!segments_.empty() && segments_.back().created_ms == kUnknownMs) {
+        stats_.torn_bytes += kSegmentHeaderBytes;
+        RL_TRY(storage_.remove(segments_.back().name));
+        segments_.pop_back();
+    }
+    for (std::size_t i = segments_.size(); i-- > 1;) {
+        SegmentInfo& before = segments_[i - 1];
+        before.end = segments_[i].base;
+        // No later than the next one was: early enough for position_at(), late enough for trim().
+        if (before.created_ms == kUnknownMs) before.created_ms = segments_[i].created_ms;
+    }
+    return {};
+}
+
+Result<bool> Log::is_whole(const SegmentInfo& segment) {
+    RL_ASSIGN_OR_RETURN(auto reader, SegmentReader::open(storage_, segment.name, kLogMagic));
+    while (segment.base + reader.offset() < segment.end) {
+        RL_ASSIGN_OR_RETURN(const auto record, next_sound(reader));
+        if (!record) return false;
+    }
+    return true;
+}
+
+void Log::recall(const Record& record, bool believe_snapshot) {
+    const std::string_view payload = as_text(record.payload);
+    switch (static_cast<LogRecordType>(record.type)) {
+        case LogRecordType::snapshot:
+            if (const auto snapshot = decode_snapshot(payload); snapshot && believe_snapshot) {
+                if (auto book = SequenceBook::decode(snapshot->book)) book_ = std::move(*book);
+            }
+            break;
+        case LogRecordType::host:
+            if (auto host = decode_host_record(payload)) {
+                hosts_written_.insert(host->host_id);
+                hosts_[host->host_id] = std::move(*host);
+            }
+            break;
+        case LogRecordType::schema:
+            if (const auto schema = decode_schema_record(payload)) {
+                schemas_written_.emplace(std::string(schema->host), schema->hash);
+            }
+            break;
+        case LogRecordType::batch:
+            if (const auto batch = decode_batch_record(payload)) {
+                book_.insert(batch->host, batch->epoch, batch->sequence);
+            }
+            break;
+    }
+}
+
+Result<void> Log::recover_last(bool believe_snapshot) {
+    SegmentInfo& last = segments_.back();
+    RL_ASSIGN_OR_RETURN(auto reopened, SegmentWriter::reopen(storage_, last.name, kLogMagic,
+                                                             [&](const Record& record) {
+                                                                 recall(record, believe_snapshot);
+                                                             }));
     stats_.torn_bytes += reopened.torn_bytes;
     end_ = reopened.writer.base() + reopened.writer.size_bytes();
-    segments_.back().end = end_;
+    last.end = end_;
     writer_ = std::move(reopened.writer);
     // What was written before a crash may still be in the page cache alone.
     return writer_->sync();
@@ -117,7 +177,14 @@ Result<void> Log::begin_segment() {
     end_ += writer.size_bytes();
     writer_ = std::move(writer);
     const std::string book = book_.encode();
-    return write(LogRecordType::snapshot, encode_record(SnapshotRecord{now_ms, book}));
+    auto written = write(LogRecordType::snapshot, encode_record(SnapshotRecord{now_ms, book}));
+    if (!written) {
+        // Without its snapshot a segment must not be gone on with: the next append begins it anew.
+        end_ = segments_.back().base;
+        writer_.reset();
+        drop_segment(segments_.size() - 1);
+    }
+    return written;
 }
 
 Result<void> Log::write(LogRecordType type, std::string_view payload) {
@@ -178,7 +245,7 @@ Result<void> Log::SyncTicket::run() const {
 }
 
 Log::SyncTicket Log::begin_sync() {
-    SyncTicket ticket{unsynced_files_, end_};
+    SyncTicket ticket{unsynced_files_, unsynced_files_.size(), end_};
     if (writer_) ticket.files.push_back(writer_->file());
     return ticket;
 }
@@ -186,9 +253,9 @@ Log::SyncTicket Log::begin_sync() {
 void Log::finish_sync(const SyncTicket& ticket, const Result<void>& result) {
     if (result) {
         durable_ = ticket.upto;
-        std::erase_if(unsynced_files_, [&](const auto& file) {
-            return std::find(ticket.files.begin(), ticket.files.end(), file) != ticket.files.end();
-        });
+        // The file that was being written then may have grown and been closed since.
+        unsynced_files_.erase(unsynced_files_.begin(),
+                              unsynced_files_.begin() + static_cast<std::ptrdiff_t>(ticket.closed));
         std::erase_if(unsynced_, [&](const Unsynced& entry) { return entry.position < durable_; });
         return;
     }

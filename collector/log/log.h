@@ -70,6 +70,7 @@ class Log {
     // The parts of one fsync: begin on the loop, run anywhere, finish on the loop. One at a time.
     struct SyncTicket {
         std::vector<std::shared_ptr<AppendFile>> files;
+        std::size_t closed = 0;  // the first so many of them are not written to any more
         LogPosition upto = 0;
         Result<void> run() const;
     };
@@ -118,7 +119,10 @@ class Log {
     };
 
     Result<void> recover();
-    Result<void> recover_last(const std::string& name);
+    Result<void> find_segments();
+    Result<bool> is_whole(const SegmentInfo& segment);
+    void recall(const Record& record, bool believe_snapshot);
+    Result<void> recover_last(bool believe_snapshot);
     Result<void> begin_segment();
     Result<void> write(LogRecordType type, std::string_view payload);
     Result<void> write_context(const LogAppend& batch);

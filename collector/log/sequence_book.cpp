@@ -30,8 +30,11 @@ bool SequenceSet::insert(std::uint64_t sequence) {
 
 void SequenceSet::insert_range(wire::SequenceRange range) {
     auto it = first_to_last_.upper_bound(range.first);
-    if (it != first_to_last_.begin() && std::prev(it)->second + 1 >= range.first) --it;
-    while (it != first_to_last_.end() && it->first <= range.last + 1) {
+    // Compared by what lies before a first, which cannot overflow as what lies after a last can.
+    if (it != first_to_last_.begin() &&
+        (range.first == 0 || std::prev(it)->second >= range.first - 1))
+        --it;
+    while (it != first_to_last_.end() && (it->first == 0 || it->first - 1 <= range.last)) {
         range.first = std::min(range.first, it->first);
         range.last = std::max(range.last, it->second);
         it = first_to_last_.erase(it);

@@ -123,6 +123,8 @@ void SeriesStore::trim(WallTime now) {
     const std::int64_t oldest_ms = to_unix_ms(now - options_.window);
     for (Entry& entry : entries_)
         entry.window.trim(oldest_ms);
+    // Schemas that the log's reader has let go of will not be met again under their address.
+    std::erase_if(schema_maps_, [](const auto& map) { return map.second.schema.use_count() == 1; });
 }
 
 std::map<std::string, std::int64_t> SeriesStore::hosts() const {

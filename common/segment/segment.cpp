@@ -152,9 +152,9 @@ Result<SegmentWriter::Reopened> SegmentWriter::reopen(
 }
 
 Result<std::uint64_t> SegmentWriter::append(std::uint8_t type, std::span<const std::byte> payload) {
-    if (broken_)
-        return fail(Errc::io,
-                    name_ + ": not written to since it could not be cut back after an error");
+    // What an earlier error left behind goes first, as soon as the disk lets it.
+    if (broken_) RL_TRY(file_->truncate_to(size_));
+    broken_ = false;
     if (payload.size() > kRecordBytesMax)
         return fail(Errc::limit, name_ + ": a record larger than there can be");
     frame_.resize(kRecordHeaderBytes);

@@ -78,7 +78,7 @@ class SegmentWriter {
                                    const std::function<void(const Record&)>& on_record);
 
     // Appends one record and returns the offset of its header. On an error nothing of it stays
-    // visible: the file is cut back, and if even that fails the writer refuses further appends.
+    // visible: the file is cut back, and if even that fails, before the next append.
     Result<std::uint64_t> append(std::uint8_t type, std::span<const std::byte> payload);
     // May be called on another thread than append().
     Result<void> sync() { return file_->sync(); }

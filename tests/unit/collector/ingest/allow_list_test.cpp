@@ -49,3 +49,46 @@ TEST_CASE("host ids are plain names", "[allow_list]") {
         CHECK_FALSE(is_host_id(bad));
     CHECK_FALSE(is_host_id(std::string(256, 'a')));
 }
+
+TEST_CASE("a key that is replaced in its file is replaced here", "[allow_list]") {
+    const test::TempDir dir;
+    AllowList list(dir.path());
+    const auto file = dir.path() / "a1.pub";
+    const std::string old_key = net::generate_key_pair().value().public_z85;
+    const std::string new_key = net::generate_key_pair().value().public_z85;
+    std::ofstream(file) << old_key << '\n';
+    REQUIRE(list.find(old_key) == "a1");
+    // In place, which leaves the directory's time stamp; the file's is too coarse for a test.
+    std::ofstream(file) << new_key << '\n';
+    std::filesystem::last_write_time(
+        file, std::filesystem::last_write_time(file) + std::chrono::seconds{5});
+    // Long unchanged, as the directory is in normal life.
+    std::filesystem::last_write_time(
+        dir.path(), std::filesystem::last_write_time(dir.path()) - std::chrono::hours{1});
+    CHECK_FALSE(list.find(net::generate_key_pair().value().public_z85));
+    CHECK(list.find(new_key) == "a1");
+    std::ofstream(file) << old_key << '\n';
+    std::filesystem::last_write_time(
+        file, std::filesystem::last_write_time(file) + std::chrono::seconds{10});
+    CHECK_FALSE(list.find(new_key));
+    CHECK(list.find(old_key) == "a1");
+}
+
+TEST_CASE("a directory that cannot be read admits nobody new", "[allow_list]") {
+    const test::TempDir dir;
+    const auto keys = dir.path() / "keys";
+    const auto away = dir.path() / "away";
+    std::filesystem::create_directory(keys);
+    AllowList list(keys);
+    const std::string key = net::generate_key_pair().value().public_z85;
+    std::ofstream(keys / "a1.pub") << key << '\n';
+    REQUIRE(list.find(key) == "a1");
+    std::filesystem::rename(keys, away);
+    CHECK(list.find(key) == "a1");
+    CHECK_FALSE(list.find(net::generate_key_pair().value().public_z85));
+    CHECK(list.problems().size() == 1);
+    std::filesystem::rename(away, keys);
+    CHECK(list.find(key) == "a1");
+    CHECK_FALSE(list.find(net::generate_key_pair().value().public_z85));
+    CHECK(list.problems().empty());
+}

@@ -94,3 +94,16 @@ TEST_CASE("of a host's epochs the last used are remembered", "[sequence_book]") 
     CHECK_FALSE(book.contains("a", 2, 1));
     CHECK(book.contains("a", 99, 1));
 }
+
+TEST_CASE("ranges join at both ends of the numbers there are", "[sequence_set]") {
+    SequenceSet set;
+    set.insert_range({10, 20});
+    set.insert_range({5, UINT64_MAX});
+    CHECK(set.ranges() == std::vector<wire::SequenceRange>{{5, UINT64_MAX}});
+    set.insert_range({7, 9});
+    set.insert_range({0, 3});
+    CHECK(set.ranges() == std::vector<wire::SequenceRange>{{0, 3}, {5, UINT64_MAX}});
+    CHECK_FALSE(set.insert(UINT64_MAX));
+    CHECK(set.insert(4));
+    CHECK(set.ranges() == std::vector<wire::SequenceRange>{{0, UINT64_MAX}});
+}

@@ -87,3 +87,40 @@ TEST_CASE("series beyond the limit are counted, those that are there go on", "[s
     CHECK(store.stats().series_refused == 10);
     CHECK(append(store, batch("a", schema, test::small_block(kStart + 5000, 5, 1))) == 10);
 }
+
+TEST_CASE("a step of a chart holds what lies in it", "[series_store]") {
+    SeriesStore store({});
+    const auto schema = std::make_shared<const Schema>(test::small_schema());
+    SampleBlock block = test::small_block(kStart, 10, 0);
+    for (std::size_t i = 0; i < 10; ++i)
+        block.groups[0].column(1)[i] = static_cast<double>(i);
+    append(store, batch("a", schema, block));
+    const auto id = store.find({"a", "system.uptime", {}}).at(0);
+    const auto steps = store.aggregate(id, kStart + 1000, kStart + 8000, 5000);
+    REQUIRE(steps.size() == 2);
+    CHECK(steps[0].t_ms == kStart);
+    CHECK(steps[0].min == 1);
+    CHECK(steps[0].max == 4);
+    CHECK(steps[0].sum == 10);
+    CHECK(steps[0].last == 4);
+    CHECK(steps[0].count == 4);
+    CHECK(steps[1].t_ms == kStart + 5000);
+    CHECK(steps[1].last == 8);
+}
+
+TEST_CASE("schemas that the log let go of are not kept by the window, and ids stay",
+          "[series_store]") {
+    SeriesStore store({});
+    auto schema = std::make_shared<const Schema>(test::small_schema());
+    const std::weak_ptr<const Schema> watched = schema;
+    append(store, batch("a", schema, test::small_block(kStart, 10, 0)));
+    const auto ids = store.find({});
+    store.trim(from_unix_ms(kStart));
+    CHECK_FALSE(watched.expired());
+    schema.reset();
+    store.trim(from_unix_ms(kStart));
+    CHECK(watched.expired());
+    const auto again = std::make_shared<const Schema>(test::small_schema());
+    CHECK(append(store, batch("a", again, test::small_block(kStart + 10'000, 10, 0))) == 20);
+    CHECK(store.find({}) == ids);
+}

@@ -1,0 +1,159 @@
+// Everything that is refused: with which reason, in which counter, and that nothing of it is
+// logged.
+#include "tests/unit/collector/ingest/ingest_rig.h"
+
+using namespace ridgeline;
+using namespace ridgeline::collector;
+using wire::RejectReason;
+
+namespace {
+
+// The rejection of `batch`, after which the log is as empty as before.
+wire::Reject refused(IngestRig& rig, const wire::Batch& batch) {
+    const auto reject = only<wire::Reject>(rig.send(batch));
+    CHECK_FALSE(rig.disk.log->needs_sync());
+    CHECK(reject.epoch == batch.epoch);
+    CHECK_FALSE(reject.detail.empty());
+    return reject;
+}
+
+std::string body_of(const SampleBlock& block) {
+    return test::body_of(block, test::small_schema());
+}
+
+wire::Batch batch_at(std::int64_t from_ms) {
+    return {"a1", 1, 1, false, body_of(test::small_block(from_ms, 10, 1))};
+}
+
+}  // namespace
+
+TEST_CASE("a Hello for another host than the key's is refused", "[ingest]") {
+    IngestRig rig;
+    CHECK(only<wire::Reject>(rig.send(rig.hello("b2"), "a1")).reason == RejectReason::wrong_host);
+    CHECK(rig.ingest.stats().wrong_host == 1);
+    CHECK(rig.ingest.hosts().empty());
+}
+
+TEST_CASE("a Hello without a protocol version is refused", "[ingest]") {
+    IngestRig rig;
+    wire::Hello hello = rig.hello();
+    hello.protocol_version = 0;
+    CHECK(only<wire::Reject>(rig.send(hello)).reason == RejectReason::too_old_protocol);
+    CHECK(rig.ingest.stats().bad_protocol == 1);
+}
+
+TEST_CASE("a batch for another host than the key's is refused", "[ingest]") {
+    IngestRig rig;
+    rig.connect();
+    CHECK(refused(rig, rig.batch(1, "b2")).reason == RejectReason::wrong_host);
+    CHECK(rig.ingest.stats().wrong_host == 1);
+}
+
+TEST_CASE("a batch before Hello is refused as a connection, not as a batch", "[ingest]") {
+    IngestRig rig;
+    const auto reject = refused(rig, rig.batch(1));
+    CHECK(reject.reason == RejectReason::hello_first);
+    CHECK(reject.sequence == 0);  // the agent keeps the batch
+    CHECK(rig.ingest.stats().before_hello == 1);
+}
+
+TEST_CASE("a new connection of a host takes the place of its old one", "[ingest]") {
+    IngestRig rig;
+    rig.connect("a1", "c1");
+    rig.connect("a1", "c2");
+    CHECK(refused(rig, rig.batch(1)).reason == RejectReason::hello_first);
+    CHECK(rig.send(rig.batch(1), "a1", "c2").empty());
+}
+
+TEST_CASE("bytes that are no message are counted and not answered", "[ingest]") {
+    IngestRig rig;
+    CHECK(rig.send_bytes("\xff\xff nonsense").empty());
+    CHECK(rig.send_bytes("").empty());
+    CHECK(rig.ingest.stats().undecodable + rig.ingest.stats().unknown_kind == 2);
+    CHECK(rig.ingest.stats().undecodable >= 1);
+    CHECK(rig.ingest.stats().messages == 2);
+}
+
+TEST_CASE("a message over the size limit is counted and not answered", "[ingest]") {
+    IngestLimits limits;
+    limits.wire.message_bytes = 200;
+    IngestRig rig(limits);
+    rig.connect();
+    wire::Batch batch = rig.batch(1);
+    batch.body.resize(300);
+    CHECK(rig.send(batch).empty());
+    CHECK(rig.ingest.stats().over_limit == 1);
+}
+
+TEST_CASE("a message that only a collector sends is ignored", "[ingest]") {
+    IngestRig rig;
+    CHECK(rig.send(wire::Ack{1, {1}}).empty());
+    CHECK(rig.ingest.stats().unknown_kind == 1);
+}
+
+TEST_CASE("a body that is none is refused as undecodable", "[ingest]") {
+    IngestRig rig;
+    rig.connect();
+    wire::Batch batch = rig.batch(1);
+    batch.body = "\xff\xff\xff";
+    const auto reject = refused(rig, batch);
+    CHECK(reject.reason == RejectReason::undecodable);
+    CHECK(reject.sequence == 1);
+    CHECK(rig.ingest.stats().undecodable == 1);
+}
+
+TEST_CASE("columns that do not fit their schema are refused as undecodable", "[ingest]") {
+    IngestRig rig;
+    rig.connect();
+    SampleBlock block = ten_seconds(1);
+    block.groups[0].series_count = 1;
+    block.groups[0].values.resize(10);
+    CHECK(refused(rig, {"a1", 1, 1, false, body_of(block)}).reason == RejectReason::undecodable);
+    CHECK(rig.ingest.stats().undecodable == 1);
+}
+
+TEST_CASE("more samples than a batch may have are refused as over the limit", "[ingest]") {
+    IngestLimits limits;
+    limits.wire.ticks_per_group = 9;
+    IngestRig rig(limits);
+    rig.connect();
+    CHECK(refused(rig, rig.batch(1)).reason == RejectReason::over_limit);
+    CHECK(rig.ingest.stats().over_limit == 1);
+}
+
+TEST_CASE("samples from the far future, from before 2000 or out of order are refused", "[ingest]") {
+    constexpr std::int64_t kYear2000Ms = 946'684'800'000;
+    IngestRig rig;
+    rig.connect();
+    const std::int64_t now_ms = to_unix_ms(rig.disk.clock.wall_now());
+    const std::int64_t latest_ms = now_ms + 2 * 3'600'000 - 9'000;
+    CHECK(refused(rig, batch_at(latest_ms + 1)).reason == RejectReason::over_limit);
+    CHECK(refused(rig, batch_at(kYear2000Ms - 1)).reason == RejectReason::over_limit);
+    SampleBlock backwards = ten_seconds(1);
+    std::swap(backwards.groups[0].timestamps_ms[3], backwards.groups[0].timestamps_ms[4]);
+    CHECK(refused(rig, {"a1", 1, 1, false, body_of(backwards)}).reason == RejectReason::over_limit);
+    CHECK(rig.ingest.stats().bad_time == 3);
+
+    CHECK(rig.send(batch_at(latest_ms)).empty());
+    wire::Batch oldest = batch_at(kYear2000Ms);
+    oldest.sequence = 2;
+    CHECK(rig.send(oldest).empty());
+    CHECK(rig.ingest.stats().batches == 2);
+}
+
+TEST_CASE("a schema under a hash that is not its own is refused", "[ingest]") {
+    IngestRig rig;
+    (void)rig.send(rig.hello());
+    wire::SchemaReply reply = rig.schema();
+    reply.schema.groups[0].series.pop_back();
+    CHECK(only<wire::Reject>(rig.send(reply)).reason == RejectReason::undecodable);
+    CHECK(rig.ingest.stats().undecodable == 1);
+    only<wire::SchemaRequest>(rig.send(rig.batch(1)));
+}
+
+TEST_CASE("a schema of one host is not another's", "[ingest]") {
+    IngestRig rig;
+    rig.connect("a1", "c1");
+    (void)rig.send(rig.hello("b2"), "b2", "c2");
+    only<wire::SchemaRequest>(rig.send(rig.batch(1, "b2"), "b2", "c2"));
+}

@@ -1,0 +1,107 @@
+// What ingest remembers of its peers: over connections, epochs, restarts and failed fsyncs.
+#include <cerrno>
+
+#include "collector/ingest/ingest.h"
+#include "tests/unit/collector/ingest/ingest_rig.h"
+
+using namespace ridgeline;
+using namespace ridgeline::collector;
+using namespace std::chrono_literals;
+using Sequences = std::vector<std::uint64_t>;
+
+TEST_CASE("each connection gets its own acks", "[ingest]") {
+    IngestRig rig;
+    rig.connect("a1", "c1");
+    rig.connect("b2", "c2");
+    (void)rig.send(rig.batch(1, "a1"), "a1", "c1");
+    (void)rig.send(rig.batch(1, "b2"), "b2", "c2");
+    (void)rig.send(rig.batch(2, "a1"), "a1", "c1");
+    const auto acks = rig.sync();
+    REQUIRE(acks.size() == 3);
+    CHECK(acks[0].connection == "c1");
+    CHECK(acks[1].connection == "c2");
+    CHECK(acks[2].connection == "c1");
+}
+
+TEST_CASE("a duplicate after a restart of the collector is known from the log", "[ingest]") {
+    IngestRig rig;
+    rig.connect();
+    (void)rig.send(rig.batch(1));
+    (void)rig.sync();
+    rig.disk.open();
+    Ingest restarted(*rig.disk.log, rig.disk.clock, {});
+    std::vector<Outgoing> out;
+    restarted.on_message("c9", "a1", wire::encode(rig.hello()), out);
+    CHECK(only<wire::Welcome>(out).durable == std::vector<wire::SequenceRange>{{1, 1}});
+    out.clear();
+    restarted.on_message("c9", "a1", wire::encode(rig.batch(1)), out);
+    CHECK(only<wire::Ack>(out).sequences == Sequences{1});
+    CHECK(rig.disk.read_all() == up_to(1));
+}
+
+TEST_CASE("a host keeps a bounded number of schemas, the last used ones", "[ingest]") {
+    IngestLimits limits;
+    limits.schemas_per_host = 2;
+    IngestRig rig(limits);
+    rig.connect();
+    const auto other = [](const std::string& source) {
+        Schema schema = test::small_schema();
+        schema.groups[0].source = source;
+        return wire::SchemaReply{schema_hash(schema), schema};
+    };
+    (void)rig.send(other("second"));
+    CHECK(rig.send(rig.batch(1)).empty());  // the first one is used last now
+    (void)rig.send(other("third"));
+    CHECK(rig.send(rig.batch(2)).empty());
+    (void)rig.send(other("fourth"));
+    (void)rig.send(other("fifth"));
+    only<wire::SchemaRequest>(rig.send(rig.batch(3)));
+}
+
+TEST_CASE("batches the agent gave up are counted as lost, per epoch and once", "[ingest]") {
+    IngestRig rig;
+    rig.connect();
+    for (const std::uint64_t n : {1, 2, 5})
+        (void)rig.send(rig.batch(n));
+    (void)rig.sync();
+    wire::Hello hello = rig.hello();
+    hello.first_unacked = 8;  // 3, 4, 6 and 7 never came and never will
+    (void)rig.send(hello);
+    (void)rig.send(hello);
+    CHECK(rig.ingest.stats().batches_lost == 4);
+
+    hello.epoch = 2;
+    hello.first_unacked = 1;
+    (void)rig.send(hello);
+    wire::Batch batch = rig.batch(3);
+    batch.epoch = 2;
+    (void)rig.send(batch);
+    hello.first_unacked = 4;
+    (void)rig.send(hello);
+    CHECK(rig.ingest.stats().batches_lost == 6);
+    CHECK(rig.ingest.hosts().at("a1").batches_lost == 6);
+}
+
+TEST_CASE("a host is connected while it was heard of lately", "[ingest]") {
+    IngestRig rig;
+    CHECK_FALSE(rig.ingest.connected("a1"));
+    rig.connect();
+    CHECK(rig.ingest.connected("a1"));
+    rig.disk.clock.advance(44s);
+    CHECK(rig.ingest.connected("a1"));
+    rig.disk.clock.advance(1s);
+    CHECK_FALSE(rig.ingest.connected("a1"));
+}
+
+TEST_CASE("nothing is acked that a failed fsync lost, and it is taken once more", "[ingest]") {
+    IngestRig rig;
+    rig.connect();
+    (void)rig.send(rig.batch(1));
+    (void)rig.sync();
+    (void)rig.send(rig.batch(2));
+    (void)rig.send(rig.batch(1));  // durable, but its ack waits with the others
+    CHECK(rig.sync(EIO).empty());
+    CHECK(rig.send(rig.batch(2)).empty());
+    CHECK(only<wire::Ack>(rig.sync()).sequences == Sequences{2});
+    CHECK(rig.disk.read_all() == up_to(2));
+}
