@@ -20,7 +20,7 @@ namespace ridgeline::collector {
 
 class SequenceSet {
   public:
-    static constexpr std::size_t kRangesMax = 10'000;
+    static constexpr std::size_t kRangesMax = 1'000;
 
     bool contains(std::uint64_t sequence) const;
     // False when it was there already.
