@@ -102,6 +102,10 @@ Result<LoadedKeys> load_or_create_key_file(const std::filesystem::path& path) {
     if (loaded) return LoadedKeys{std::move(*loaded), false};
     if (loaded.error().code != Errc::not_found) return fail(std::move(loaded).error());
     RL_ASSIGN_OR_RETURN(KeyPair keys, generate_key_pair());
+    std::error_code error;
+    if (path.has_parent_path() && std::filesystem::create_directories(path.parent_path(), error)) {
+        ::chmod(path.parent_path().c_str(), 0750);
+    }
     RL_TRY(save_secret_key_file(path, keys));
     return LoadedKeys{std::move(keys), true};
 }

@@ -45,7 +45,8 @@ Result<void> save_secret_key_file(const std::filesystem::path& path, const KeyPa
 Result<std::string> load_public_key_file(const std::filesystem::path& path);
 Result<void> save_public_key_file(const std::filesystem::path& path,
                                   std::string_view public_z85);  // 0644
-// Loads the pair, or makes and saves one when the file is not there yet.
+// Loads the pair, or makes and saves one when the file is not there yet; makes its directory too
+// (0750).
 struct LoadedKeys {
     KeyPair keys;
     bool created = false;

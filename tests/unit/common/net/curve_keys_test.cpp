@@ -12,7 +12,7 @@ using namespace ridgeline::net;
 
 TEST_CASE("a key pair is made once, saved for its owner alone and read back", "[curve]") {
     const test::TempDir dir;
-    const auto path = dir.path() / "agent.key";
+    const auto path = dir.path() / "new" / "agent.key";  // on a host that has nothing yet
     const auto first = load_or_create_key_file(path).value();
     CHECK(first.created);
     struct stat info {};
