@@ -15,9 +15,10 @@ const std::string kHeader =
 
 TEST_CASE("names end at the last colon, with or without a blank after it", "[network]") {
     std::vector<InterfaceCounters> out;
-    REQUIRE(parse_net_dev(kHeader + "  eth0:1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16\neth0:1: 1 2 3 "
-                                    "4 5 6 7 8 9 10 11 12 13 14 15 16\n",
-                          out));
+    const std::string text = kHeader +
+                             "  eth0:1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16\n"
+                             "eth0:1: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16\n";
+    REQUIRE(parse_net_dev(text, out));
     REQUIRE(out.size() == 2);
     CHECK(out[0].name == "eth0");
     CHECK(out[0].bytes == std::array<std::uint64_t, 2>{1, 9});
