@@ -48,7 +48,7 @@ class Collector {
 
     void on_agent_message(std::string_view connection, std::string_view host,
                           std::string_view bytes);
-    void send(std::vector<Outgoing> outgoing);
+    void send(const std::vector<Outgoing>& outgoing);
     void schedule_sync();
     void sync();
     void pump();
@@ -218,11 +218,11 @@ void Collector::on_agent_message(std::string_view connection, std::string_view h
                                  std::string_view bytes) {
     std::vector<Outgoing> outgoing;
     ingest_->on_message(connection, host, bytes, outgoing);
-    send(std::move(outgoing));
+    send(outgoing);
     schedule_sync();
 }
 
-void Collector::send(std::vector<Outgoing> outgoing) {
+void Collector::send(const std::vector<Outgoing>& outgoing) {
     for (const Outgoing& reply : outgoing)
         listener_->send(reply.connection, wire::encode(reply.message));
 }
@@ -253,7 +253,7 @@ void Collector::sync() {
                 ingest_->on_sync_failed();
             }
             ingest_->on_durable(log_->durable_position(), outgoing);
-            send(std::move(outgoing));
+            send(outgoing);
             syncing_ = false;
             schedule_sync();
             pump();

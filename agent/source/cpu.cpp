@@ -97,7 +97,8 @@ Result<void> CpuSource::read(const SampleInstant&) {
     for (PerCpu& cpu : cpus_)
         cpu.seen = false;
     for (const CpuTicks& ticks : stat_.cpus) {
-        const auto index = static_cast<std::size_t>(ticks.id + 1);
+        const int line = ticks.id - kCpuTotal;
+        const auto index = static_cast<std::size_t>(line);
         if (index > 0 && !options_.per_cpu) continue;
         if (index >= cpus_.size()) cpus_.resize(index + 1);
         digest(cpus_[index], ticks);

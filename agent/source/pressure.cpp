@@ -80,7 +80,7 @@ void PressureSource::emit(Recorder& out) {
                 scope.share = out.declare("system.pressure.utilization", attributes);
                 scope.declared = true;
             }
-            out.record(scope.stall, static_cast<double>(*scope.now_us / 1000) / 1000);
+            out.record(scope.stall, round_milliseconds(static_cast<double>(*scope.now_us) / 1e6));
             if (scope.utilization) out.record(scope.share, *scope.utilization);
         }
     }

@@ -366,7 +366,7 @@ std::map<std::string, std::string> ConfigTable::string_map(std::string_view key)
 
 std::string ConfigTable::choice(std::string_view key, std::string_view fallback,
                                 std::span<const std::string> allowed) {
-    const std::string value = string(key, fallback);
+    std::string value = string(key, fallback);
     if (std::find(allowed.begin(), allowed.end(), value) != allowed.end()) return value;
     std::string message = std::string(key) + " must be one of";
     for (const std::string& option : allowed)

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstdint>
+#include <utility>
 
 #include <sodium.h>
 #include <sys/stat.h>
@@ -23,13 +24,15 @@ std::string first_line(std::string_view content) {
 
 }  // namespace
 
-SecretKey::SecretKey(SecretKey&& other) noexcept : text_(other.text_) {
+// A key is longer than a short string's own room, so moving hands over its one buffer and leaves no
+// copy.
+SecretKey::SecretKey(SecretKey&& other) noexcept : text_(std::move(other.text_)) {
     other.wipe();
 }
 SecretKey& SecretKey::operator=(SecretKey&& other) noexcept {
     if (this != &other) {
         wipe();
-        text_ = other.text_;
+        text_ = std::move(other.text_);
         other.wipe();
     }
     return *this;
