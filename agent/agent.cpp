@@ -204,9 +204,10 @@ void Agent::make_tasks() {
         task.status.interval = scheduled.interval;
         tasks_.push_back(std::move(task));
     }
-    if (const SourceSettings& self = config_.sources.agent; self.enabled) {
+    // The pipeline's own figures go with the agent's.
+    if (const ConfiguredSource* self = find_source(config_.sources, "agent"); self->enabled) {
         Task task{std::make_shared<PipelineSource>([this] { return status(); }), {}};
-        task.status.interval = self.interval;
+        task.status.interval = self->interval;
         tasks_.push_back(std::move(task));
     }
     for (Task& task : tasks_) {

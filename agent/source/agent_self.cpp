@@ -38,4 +38,14 @@ void AgentSource::emit(Recorder& out) {
     out.record(cpu_, cpu_seconds_);
 }
 
+namespace {
+
+SourceMaker configure(ConfigTable&) {
+    return [](const HostRoot&) { return std::make_unique<AgentSource>(); };
+}
+
+}  // namespace
+
+const SourceType kAgentSource{"agent", std::chrono::seconds{10}, configure};
+
 }  // namespace ridgeline::agent

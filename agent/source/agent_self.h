@@ -3,6 +3,7 @@
 
 #include "agent/source/host_root.h"
 #include "agent/source/source.h"
+#include "agent/source/source_type.h"
 
 namespace ridgeline::agent {
 
@@ -19,5 +20,7 @@ class AgentSource final : public Source {
     bool declared_ = false;
     SlotId rss_{}, cpu_{};
 };
+
+extern const SourceType kAgentSource;
 
 }  // namespace ridgeline::agent

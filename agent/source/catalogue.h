@@ -1,49 +1,33 @@
-// The list of sources: what each is configured by, and how they are made. Adding a source is a
-// file, a line in make_sources and a row in the metric catalog.
+// The list of sources, and what a configuration makes of it.
 #pragma once
 
 #include <chrono>
 #include <memory>
-#include <string>
+#include <string_view>
 #include <vector>
 
-#include "agent/source/certificate.h"
-#include "agent/source/cpu.h"
-#include "agent/source/disk.h"
-#include "agent/source/filesystem.h"
 #include "agent/source/host_root.h"
-#include "agent/source/network.h"
 #include "agent/source/source.h"
+#include "agent/source/source_type.h"
 #include "common/config/toml_reader.h"
 
 namespace ridgeline::agent {
 
-struct SourceSettings {
+struct ConfiguredSource {
+    std::string_view name;
     bool enabled = true;
     std::chrono::milliseconds interval{1000};
+    SourceMaker make;
 };
-
-struct SourcesConfig {
-    SourceSettings cpu;
-    CpuOptions cpu_options;
-    SourceSettings memory;
-    SourceSettings filesystem;
-    FilesystemOptions filesystem_options;
-    SourceSettings disk;
-    DiskOptions disk_options;
-    SourceSettings network;
-    NetworkOptions network_options;
-    SourceSettings certificate;
-    CertificateOptions certificate_options;
-    SourceSettings pressure;
-    SourceSettings host;
-    SourceSettings agent;
-};
+using SourcesConfig = std::vector<ConfiguredSource>;  // one per source, in the order of the list
 
 // Reads the [source.NAME] tables of an agent's configuration; what is wrong goes into the
-// document's errors. Sources of fast-moving figures follow `default_interval`, the others have
-// intervals of their own.
+// document's errors.
 SourcesConfig read_sources_config(ConfigTable& root, std::chrono::milliseconds default_interval);
+// As if the configuration said nothing.
+SourcesConfig default_sources_config();
+// nullptr when there is no source of that name.
+const ConfiguredSource* find_source(const SourcesConfig& config, std::string_view name);
 
 struct ScheduledSource {
     std::unique_ptr<Source> source;

@@ -222,4 +222,27 @@ void CertificateSource::emit(Recorder& out) {
     });
 }
 
+namespace {
+
+SourceMaker configure(ConfigTable& table) {
+    CertificateOptions options;
+    options.files = table.strings("files");
+    if (table.skip("endpoints")) {
+        table.error_at("endpoints",
+                       "live endpoints are not supported by this version; take the key out");
+    }
+    for (const std::string& file : options.files) {
+        if (!file.starts_with('/'))
+            table.error_at("files", "files must be absolute paths, not \"" + file + "\"");
+    }
+    if (options.files.empty()) return {};
+    return [options](const HostRoot& root) {
+        return std::make_unique<CertificateSource>(root, options);
+    };
+}
+
+}  // namespace
+
+const SourceType kCertificateSource{"certificate", std::chrono::hours{1}, configure};
+
 }  // namespace ridgeline::agent

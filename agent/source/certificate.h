@@ -14,6 +14,7 @@
 
 #include "agent/source/host_root.h"
 #include "agent/source/source.h"
+#include "agent/source/source_type.h"
 
 namespace ridgeline::agent {
 
@@ -71,5 +72,7 @@ class CertificateSource final : public Source {
     std::vector<Reading> readings_;
     std::map<std::string, Slots> slots_;
 };
+
+extern const SourceType kCertificateSource;
 
 }  // namespace ridgeline::agent

@@ -174,4 +174,16 @@ void CpuSource::emit(Recorder& out) {
     out.record(count_slot_, static_cast<double>(stat_.cpus.size() - 1));
 }
 
+namespace {
+
+SourceMaker configure(ConfigTable& table) {
+    CpuOptions options;
+    options.per_cpu = table.boolean("per_cpu", options.per_cpu);
+    return [options](const HostRoot& root) { return std::make_unique<CpuSource>(root, options); };
+}
+
+}  // namespace
+
+const SourceType kCpuSource{"cpu", {}, configure};
+
 }  // namespace ridgeline::agent

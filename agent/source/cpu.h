@@ -9,6 +9,7 @@
 
 #include "agent/source/host_root.h"
 #include "agent/source/source.h"
+#include "agent/source/source_type.h"
 
 namespace ridgeline::agent {
 
@@ -85,5 +86,7 @@ class CpuSource final : public Source {
     SlotId count_slot_{};
     bool declared_ = false;
 };
+
+extern const SourceType kCpuSource;
 
 }  // namespace ridgeline::agent

@@ -190,4 +190,18 @@ void DiskSource::emit(Recorder& out) {
     }
 }
 
+namespace {
+
+SourceMaker configure(ConfigTable& table) {
+    DiskOptions options;
+    options.partitions = table.boolean("partitions", options.partitions);
+    options.include = table.strings("include");
+    options.exclude = table.strings("exclude", options.exclude);
+    return [options](const HostRoot& root) { return std::make_unique<DiskSource>(root, options); };
+}
+
+}  // namespace
+
+const SourceType kDiskSource{"disk", {}, configure};
+
 }  // namespace ridgeline::agent

@@ -11,6 +11,7 @@
 
 #include "agent/source/host_root.h"
 #include "agent/source/source.h"
+#include "agent/source/source_type.h"
 
 namespace ridgeline::agent {
 
@@ -76,5 +77,7 @@ class DiskSource final : public Source {
     std::map<std::string, Device, std::less<>> devices_;
     std::optional<MonoTime> previous_at_;
 };
+
+extern const SourceType kDiskSource;
 
 }  // namespace ridgeline::agent

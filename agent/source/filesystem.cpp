@@ -171,4 +171,22 @@ void FilesystemSource::emit(Recorder& out) {
     });
 }
 
+namespace {
+
+SourceMaker configure(ConfigTable& table) {
+    FilesystemOptions options;
+    options.include_types = table.strings("include_types");
+    options.exclude_types = table.strings("exclude_types", options.exclude_types);
+    options.include_mountpoints = table.strings("include_mountpoints");
+    options.exclude_mountpoints = table.strings("exclude_mountpoints", options.exclude_mountpoints);
+    options.exclude_devices = table.strings("exclude_devices");
+    return [options](const HostRoot& root) {
+        return std::make_unique<FilesystemSource>(root, options);
+    };
+}
+
+}  // namespace
+
+const SourceType kFilesystemSource{"filesystem", std::chrono::seconds{10}, configure};
+
 }  // namespace ridgeline::agent

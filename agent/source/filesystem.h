@@ -19,6 +19,7 @@
 
 #include "agent/source/host_root.h"
 #include "agent/source/source.h"
+#include "agent/source/source_type.h"
 
 namespace ridgeline::agent {
 
@@ -96,5 +97,7 @@ class FilesystemSource final : public Source {
     std::vector<Reading> readings_;
     std::map<std::string, Slots> slots_;  // by device, mountpoint and type
 };
+
+extern const SourceType kFilesystemSource;
 
 }  // namespace ridgeline::agent

@@ -59,4 +59,14 @@ void HostSource::emit(Recorder& out) {
     if (facts_.threads) out.record(threads_, static_cast<double>(*facts_.threads));
 }
 
+namespace {
+
+SourceMaker configure(ConfigTable&) {
+    return [](const HostRoot& root) { return std::make_unique<HostSource>(root); };
+}
+
+}  // namespace
+
+const SourceType kHostSource{"host", std::chrono::seconds{10}, configure};
+
 }  // namespace ridgeline::agent

@@ -7,6 +7,7 @@
 
 #include "agent/source/host_root.h"
 #include "agent/source/source.h"
+#include "agent/source/source_type.h"
 
 namespace ridgeline::agent {
 
@@ -35,5 +36,7 @@ class HostSource final : public Source {
     bool declared_ = false;
     SlotId uptime_{}, boot_time_{}, running_{}, blocked_{}, threads_{};
 };
+
+extern const SourceType kHostSource;
 
 }  // namespace ridgeline::agent

@@ -127,4 +127,14 @@ void MemorySource::emit(Recorder& out) {
     }
 }
 
+namespace {
+
+SourceMaker configure(ConfigTable&) {
+    return [](const HostRoot& root) { return std::make_unique<MemorySource>(root); };
+}
+
+}  // namespace
+
+const SourceType kMemorySource{"memory", {}, configure};
+
 }  // namespace ridgeline::agent

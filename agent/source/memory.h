@@ -8,6 +8,7 @@
 
 #include "agent/source/host_root.h"
 #include "agent/source/source.h"
+#include "agent/source/source_type.h"
 
 namespace ridgeline::agent {
 
@@ -61,5 +62,7 @@ class MemorySource final : public Source {
     std::array<SlotId, 2> paging_operations_{};
     std::array<SlotId, 2> faults_{};
 };
+
+extern const SourceType kMemorySource;
 
 }  // namespace ridgeline::agent

@@ -194,4 +194,19 @@ void NetworkSource::emit(Recorder& out) {
     }
 }
 
+namespace {
+
+SourceMaker configure(ConfigTable& table) {
+    NetworkOptions options;
+    options.virtual_interfaces = table.boolean("virtual_interfaces", options.virtual_interfaces);
+    options.include = table.strings("include");
+    options.exclude = table.strings("exclude", options.exclude);
+    return
+        [options](const HostRoot& root) { return std::make_unique<NetworkSource>(root, options); };
+}
+
+}  // namespace
+
+const SourceType kNetworkSource{"network", {}, configure};
+
 }  // namespace ridgeline::agent

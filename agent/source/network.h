@@ -11,6 +11,7 @@
 
 #include "agent/source/host_root.h"
 #include "agent/source/source.h"
+#include "agent/source/source_type.h"
 
 namespace ridgeline::agent {
 
@@ -70,5 +71,7 @@ class NetworkSource final : public Source {
     std::optional<MonoTime> previous_at_;
     std::uint32_t rounds_ = 0;
 };
+
+extern const SourceType kNetworkSource;
 
 }  // namespace ridgeline::agent

@@ -86,4 +86,14 @@ void PressureSource::emit(Recorder& out) {
     }
 }
 
+namespace {
+
+SourceMaker configure(ConfigTable&) {
+    return [](const HostRoot& root) { return std::make_unique<PressureSource>(root); };
+}
+
+}  // namespace
+
+const SourceType kPressureSource{"pressure", {}, configure};
+
 }  // namespace ridgeline::agent

@@ -9,6 +9,7 @@
 
 #include "agent/source/host_root.h"
 #include "agent/source/source.h"
+#include "agent/source/source_type.h"
 
 namespace ridgeline::agent {
 
@@ -41,5 +42,7 @@ class PressureSource final : public Source {
     std::vector<Resource> resources_;
     std::optional<MonoTime> previous_at_;
 };
+
+extern const SourceType kPressureSource;
 
 }  // namespace ridgeline::agent

@@ -48,7 +48,7 @@ class CountingRecorder final : public Recorder {
 TEST_CASE("between two looks at the links, rounds of the fast sources allocate nothing",
           "[allocation]") {
     const auto root = HostRoot::open("/").value();
-    auto sources = make_sources({}, root);
+    auto sources = make_sources(default_sources_config(), root);
     CountingRecorder recorder;
     const auto round = [&](std::int64_t n) {
         for (auto& scheduled : sources) {

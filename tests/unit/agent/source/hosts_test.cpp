@@ -20,7 +20,7 @@ class RecordedHost {
         at("t0");
         root_.emplace(HostRoot::open(dir_.path() / "root").value());
         REQUIRE(root_->recorded());
-        sources_ = make_sources({}, *root_);
+        sources_ = make_sources(default_sources_config(), *root_);
     }
     void at(const std::string& instant) {
         std::filesystem::remove_all(dir_.path() / "root");
@@ -164,7 +164,7 @@ TEST_CASE("a missing or malformed file is that source's error alone", "[hosts]")
     std::filesystem::resize_file(dir.path() / "proc/stat", 3);
     const auto root = HostRoot::open(dir.path()).value();
     std::map<std::string, std::string> errors;
-    for (auto& scheduled : make_sources({}, root)) {
+    for (auto& scheduled : make_sources(default_sources_config(), root)) {
         const auto read = scheduled.source->read({from_unix_ms(1'795'000'000'000), {}});
         if (!read) errors[std::string(scheduled.source->name())] = read.error().context;
     }
