@@ -12,6 +12,7 @@
 #include <vector>
 
 #include <fcntl.h>
+#include <malloc.h>
 #include <sys/file.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -19,10 +20,11 @@
 #include "agent/pipeline/batch.h"
 #include "agent/pipeline/head_journal.h"
 #include "agent/pipeline/pipeline_source.h"
-#include "agent/pipeline/schedule.h"
+#include "agent/pipeline/self_limit.h"
 #include "agent/pipeline/spool.h"
 #include "agent/pipeline/uplink.h"
 #include "agent/pipeline/uplink_session.h"
+#include "agent/sampler.h"
 #include "agent/source/catalogue.h"
 #include "agent/source/host_root.h"
 #include "agent/status.h"
@@ -45,13 +47,6 @@ constexpr milliseconds kLookMax{1000};  // how long a step of the wall clock may
 constexpr std::chrono::seconds kUplinkRetry{30};
 constexpr milliseconds kFarewell{1000};  // for the last batch to be acknowledged
 constexpr milliseconds kFarewellLook{20};
-
-// A source with its place in the schedule. Shared with the worker that reads it, which may outlive
-// a reload.
-struct Task {
-    std::shared_ptr<Source> source;
-    SourceStatus status;
-};
 
 wire::TextMap host_facts(const AgentConfig& config) {
     wire::TextMap facts;
@@ -86,21 +81,21 @@ std::string boot_id(const AgentConfig& config) {
 class Agent {
   public:
     Agent(const AgentConfig& config, std::filesystem::path config_file)
-        : config_(config), config_file_(std::move(config_file)) {}
+        : config_(config),
+          config_file_(std::move(config_file)),
+          self_limiter_(config.self_limits) {}
 
     Result<void> start();
     void run() { loop_.run(); }
-    bool worker_busy() const { return readers_busy_ > 0 || sync_busy_; }
+    bool worker_busy() const { return sampler_.worker_busy() || sync_busy_; }
 
   private:
     // In the order of the flow.
-    void make_tasks();
+    void set_sources();
     void look();
-    void sample(std::size_t index, const SampleInstant& at);
-    void sample_in_worker(std::size_t index, const SampleInstant& at);
-    void finish_round(std::size_t index, const SampleInstant& at, const Result<void>& read,
-                      std::chrono::nanoseconds took);
+    void add_round(std::size_t index, Source& source, const SampleInstant& at);
     void journal();
+    void look_at_self();
     void seal();
     void spool_batch(const SealedBatch& batch);
     void sync_spool();
@@ -124,12 +119,21 @@ class Agent {
 
     net::Loop loop_;
     std::optional<HostRoot> root_;
-    std::vector<Task> tasks_;
-    std::uint64_t generation_ = 0;  // of the tasks; a worker's result of an older one is not used
-    std::optional<Schedule> schedule_;
-    std::size_t batch_entry_ = 0;
+    net::LoopMeter loop_meter_{loop_};
+    Sampler sampler_{loop_, clock_,
+                     [this](std::size_t index, Source& source, const SampleInstant& at) {
+                         add_round(index, source, at);
+                     },
+                     [this] { journal(); }};
     std::optional<Batcher> batcher_;
-    std::vector<std::pair<std::size_t, std::int64_t>> sampled_;  // task and stamp, journalled next
+    std::vector<std::pair<std::size_t, std::int64_t>>
+        sampled_;  // source and stamp, journalled next
+
+    SelfLimiter self_limiter_;
+    SelfUsage self_usage_;
+    Lateness lateness_;
+    std::chrono::nanoseconds loop_busy_{0};
+    MonoTime self_looked_;
 
     std::unique_ptr<Storage> storage_;
     UniqueFd spool_lock_;
@@ -137,7 +141,6 @@ class Agent {
     std::optional<HeadJournal> head_;
     MonoTime synced_at_;
     bool sync_busy_ = false;
-    std::size_t readers_busy_ = 0;
 
     std::optional<net::KeyPair> keys_;
     std::optional<UplinkSession> session_;
@@ -168,7 +171,7 @@ Result<void> Agent::start() {
         log::info("recovered the unfinished batch of the last run", {{"samples", *recovered}});
     }
     head_.emplace(*storage_);
-    make_tasks();
+    set_sources();
 
     auto server =
         StatusServer::open(loop_, config_.status_socket, [this] { return answer_status(); });
@@ -185,7 +188,7 @@ Result<void> Agent::start() {
 
     log::info("sampling", {{"version", RIDGELINE_VERSION},
                            {"host_id", host_id_},
-                           {"sources", tasks_.size()},
+                           {"sources", sampler_.size()},
                            {"interval", format_duration(config_.interval)},
                            {"spooled_batches", spool_->stats().batches}});
     start_uplink();
@@ -194,44 +197,23 @@ Result<void> Agent::start() {
     return {};
 }
 
-void Agent::make_tasks() {
+void Agent::set_sources() {
     auto sources = make_sources(config_.sources, *root_);
-    ++generation_;
-    tasks_.clear();
-    schedule_.emplace(clock_);
-    for (ScheduledSource& scheduled : sources) {
-        Task task{std::move(scheduled.source), {}};
-        task.status.interval = scheduled.interval;
-        tasks_.push_back(std::move(task));
-    }
     // The pipeline's own figures go with the agent's.
     if (const ConfiguredSource* self = find_source(config_.sources, "agent"); self->enabled) {
-        Task task{std::make_shared<PipelineSource>([this] { return status(); }), {}};
-        task.status.interval = self->interval;
-        tasks_.push_back(std::move(task));
+        sources.push_back(
+            {std::make_unique<PipelineSource>([this] { return status(); }), self->interval});
     }
-    for (Task& task : tasks_) {
-        task.status.name = task.source->name();
-        schedule_->add(task.status.interval);
-    }
-    batch_entry_ =
-        schedule_->add(config_.batch);  // the last, so that a batch ends with the tick on its edge
+    sampler_.set_sources(std::move(sources), config_.batch);
+    sampler_.set_stretch(self_limiter_.factor());
     batcher_.emplace(rounds_per_batch());
 }
 
 // One turn: samples what is due, journals it, ends the batch on its edge, and looks after spool and
 // uplink.
 void Agent::look() {
-    bool batch_ends = false;
-    for (const Schedule::Due& due : schedule_->take_due()) {
-        if (due.index == batch_entry_) {
-            batch_ends = true;
-        } else if (tasks_[due.index].source->blocking()) {
-            sample_in_worker(due.index, due.at);
-        } else {
-            sample(due.index, due.at);
-        }
-    }
+    look_at_self();
+    const bool batch_ends = sampler_.turn();
     journal();
     if (batch_ends) seal();
     spool_->retry();
@@ -241,65 +223,42 @@ void Agent::look() {
     } else if (!config_.endpoints.empty() && clock_.mono_now() - uplink_tried_ >= kUplinkRetry) {
         start_uplink();
     }
-    const auto wait = std::chrono::ceil<milliseconds>(schedule_->next_due() - clock_.mono_now());
+    const auto wait = std::chrono::ceil<milliseconds>(sampler_.next_due() - clock_.mono_now());
     look_timer_->start(std::clamp(wait, milliseconds{0}, kLookMax));
 }
 
-void Agent::sample(std::size_t index, const SampleInstant& at) {
-    const MonoTime begun = clock_.mono_now();
-    const auto read = tasks_[index].source->read(at);
-    finish_round(index, at, read, clock_.mono_now() - begun);
-}
-
-void Agent::sample_in_worker(std::size_t index, const SampleInstant& at) {
-    struct Outcome {
-        Result<void> read;
-        std::chrono::nanoseconds took{0};
-    };
-    const auto outcome = std::make_shared<Outcome>();
-    schedule_->begin(index);
-    ++readers_busy_;
-    net::run_in_worker(
-        loop_,
-        [source = tasks_[index].source, at, outcome] {
-            const auto begun = std::chrono::steady_clock::now();
-            outcome->read = source->read(at);
-            outcome->took = std::chrono::steady_clock::now() - begun;
-        },
-        [this, generation = generation_, index, at, outcome] {
-            --readers_busy_;
-            if (generation != generation_) return;
-            schedule_->end(index);
-            finish_round(index, at, outcome->read, outcome->took);
-            journal();
-        });
-}
-
-void Agent::finish_round(std::size_t index, const SampleInstant& at, const Result<void>& read,
-                         std::chrono::nanoseconds took) {
-    Task& task = tasks_[index];
-    ++task.status.rounds;
-    task.status.last_duration = took;
-    if (!read) {
-        ++task.status.errors;
-        if (task.status.last_error != read.error().context) {
-            log::warning("a source failed",
-                         {{"source", task.status.name}, {"error", read.error().context}});
-        }
-        task.status.last_error = read.error().context;
-        if (!task.source->emits_after_error()) return;
-    } else {
-        if (!task.status.last_error.empty())
-            log::info("a source works again", {{"source", task.status.name}});
-        task.status.last_error.clear();
-    }
-    batcher_->begin_round(task.status.name, at);
-    task.source->emit(*batcher_);
+void Agent::add_round(std::size_t index, Source& source, const SampleInstant& at) {
+    batcher_->begin_round(source.name(), at);
+    source.emit(*batcher_);
     if (const auto sealed = batcher_->end_round(clock_.wall_now(), clock_.mono_now()))
         spool_batch(*sealed);
     if (const auto round = batcher_->last_round()) {
         head_->add(*round, batcher_->schema(), spool_->next_sequence());
         sampled_.emplace_back(index, round->stamp_ms);
+    }
+}
+
+// Keeps the agent within its limits on itself.
+void Agent::look_at_self() {
+    const MonoTime now = clock_.mono_now();
+    if (now - self_looked_ < kSelfLook) return;
+    self_looked_ = now;
+    lateness_ = sampler_.take_lateness();
+    loop_busy_ = loop_meter_.take_longest();
+    const auto usage = read_self_usage();
+    if (!usage) return;  // the agent source says why
+    self_usage_ = *usage;
+    const bool changed = self_limiter_.look(self_usage_, now);
+    batcher_->freeze_series(self_limiter_.over_memory());
+    if (self_limiter_.over_memory()) ::malloc_trim(0);
+    if (!changed) return;
+    sampler_.set_stretch(self_limiter_.factor());
+    if (self_limiter_.factor() > 1) {
+        log::warning("over its own limit, sampling less often",
+                     {{"why", self_limiter_.reason()},
+                      {"intervals_times", std::uint64_t{self_limiter_.factor()}}});
+    } else {
+        log::notice("within its own limits again, sampling as configured");
     }
 }
 
@@ -309,7 +268,7 @@ void Agent::journal() {
                      {{"error", written.error().context}});
     }
     for (const auto& [index, stamp_ms] : sampled_) {
-        log::debug("sampled", {{"t", stamp_ms}, {"source", tasks_[index].status.name}});
+        log::debug("sampled", {{"t", stamp_ms}, {"source", sampler_.name(index)}});
     }
     sampled_.clear();
 }
@@ -404,11 +363,14 @@ AgentStatus Agent::status() const {
     status.samples = batcher_->samples_recorded();
     status.values_refused = batcher_->values_refused();
     status.series_refused = batcher_->series_refused();
-    status.ticks_missed = schedule_->ticks_missed();
-    for (std::size_t i = 0; i < tasks_.size(); ++i) {
-        status.sources.push_back(tasks_[i].status);
-        status.sources.back().overruns = schedule_->overruns(i);
-    }
+    status.ticks_missed = sampler_.ticks_missed();
+    status.wall_steps = sampler_.wall_steps();
+    status.lateness = lateness_;
+    status.loop_busy = loop_busy_;
+    status.self = self_usage_;
+    status.thinning = self_limiter_.factor();
+    status.thinning_reason = self_limiter_.reason();
+    status.sources = sampler_.status();
     status.spool = spool_->stats();
     status.uplink_state = "off";
     if (uplink_) {
@@ -453,9 +415,11 @@ void Agent::reload() {
     config_.sources = next.sources;
     config_.fsync_interval = next.fsync_interval;
     config_.log_level = next.log_level;
-    make_tasks();
+    config_.self_limits = next.self_limits;
+    self_limiter_.set_limits(next.self_limits);
+    set_sources();
     log::set_level(config_.log_level);
-    log::info("configuration reloaded", {{"sources", tasks_.size()}});
+    log::info("configuration reloaded", {{"sources", sampler_.size()}});
     if (!uplink_) start_uplink();  // a key file may have come
     look();
 }

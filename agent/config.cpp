@@ -6,6 +6,7 @@
 
 #include "common/base/file.h"
 #include "common/base/text.h"
+#include "common/base/units.h"
 
 namespace ridgeline::agent {
 
@@ -35,6 +36,21 @@ bool is_endpoint(std::string_view text) {
     return port && *port >= 1 && *port <= 65535;
 }
 
+// "10%" of one CPU. A limit below what the agent needs on an idle host would only make it useless.
+void read_self_limits(ConfigTable& table, SelfLimits& limits) {
+    if (const auto text = table.scalar_text("max_cpu")) {
+        const auto share = parse_quantity(*text, "1");
+        if (!share || *share < 0.005 || *share > 64) {
+            table.error_at("max_cpu",
+                           "a share of one CPU between \"0.5%\" and \"6400%\" is expected");
+        } else {
+            limits.cpu_share_max = *share;
+        }
+    }
+    limits.memory_bytes_max =
+        table.size_bytes("max_memory", limits.memory_bytes_max, 16U << 20, std::uint64_t{1} << 40);
+}
+
 void read_agent_table(ConfigTable table, AgentConfig& config) {
     config.host_id = table.string("host_id", config.host_id);
     if (!is_host_id(config.host_id)) {
@@ -48,6 +64,7 @@ void read_agent_table(ConfigTable table, AgentConfig& config) {
     if (config.tags.size() > kTagsMax)
         table.error_at("tags", "at most " + std::to_string(kTagsMax) + " tags");
     config.root = table.string("root", config.root.string());
+    read_self_limits(table, config.self_limits);
 }
 
 void read_collector_table(ConfigTable table, AgentConfig& config) {

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/pipeline/self_limit.h"
 #include "agent/source/catalogue.h"
 #include "common/base/result.h"
 #include "common/config/toml_reader.h"
@@ -25,6 +26,7 @@ struct AgentConfig {
     std::chrono::milliseconds interval{1000};
     std::map<std::string, std::string> tags;
     std::filesystem::path root = "/";
+    SelfLimits self_limits;
     // [collector]
     std::vector<std::string> endpoints;  // empty: samples are spooled and wait
     std::filesystem::path server_key_file = "/etc/ridgeline/collector.pub";

@@ -138,6 +138,22 @@ class Printer {
     std::string out_;
 };
 
+void write_self(JsonWriter& json, const AgentStatus& status) {
+    json.key("self").begin_object();
+    json.field("cpu_s", status.self.cpu_seconds);
+    json.field("rss_bytes", status.self.rss_bytes);
+    json.field("open_fds", std::uint64_t{status.self.open_fds});
+    json.field("threads", std::uint64_t{status.self.threads});
+    json.field("loop_busy_max_s", in_seconds(status.loop_busy));
+    json.field("lateness_max_s", in_seconds(status.lateness.max));
+    json.field("lateness_mean_s",
+               in_seconds(status.lateness.sum) /
+                   static_cast<double>(std::max<std::uint64_t>(status.lateness.ticks, 1)));
+    json.field("intervals_times", std::uint64_t{status.thinning});
+    if (!status.thinning_reason.empty()) json.field("thinning_reason", status.thinning_reason);
+    json.end_object();
+}
+
 void write_sources(JsonWriter& json, const AgentStatus& status) {
     json.key("sources").begin_array();
     for (const SourceStatus& source : status.sources) {
@@ -148,6 +164,9 @@ void write_sources(JsonWriter& json, const AgentStatus& status) {
         json.field("errors", source.errors);
         json.field("overruns", source.overruns);
         json.field("last_duration_s", in_seconds(source.last_duration));
+        json.field("runs", source.stuck       ? "stuck"
+                           : source.in_worker ? "in a worker"
+                                              : "on the loop");
         if (!source.last_error.empty()) json.field("last_error", source.last_error);
         json.end_object();
     }
@@ -198,6 +217,8 @@ std::string to_json(const AgentStatus& status) {
     json.field("values_refused", status.values_refused);
     json.field("series_refused", status.series_refused);
     json.field("ticks_missed", status.ticks_missed);
+    json.field("clock_steps", status.wall_steps);
+    write_self(json, status);
     write_sources(json, status);
     write_spool(json, status);
     write_uplink(json, status);

@@ -7,8 +7,10 @@
 #include <string>
 #include <vector>
 
+#include "agent/pipeline/schedule.h"
 #include "agent/pipeline/spool.h"
 #include "agent/pipeline/uplink_session.h"
+#include "agent/source/agent_self.h"
 #include "common/base/clock.h"
 
 namespace ridgeline::agent {
@@ -21,6 +23,8 @@ struct SourceStatus {
     std::uint64_t overruns = 0;
     std::chrono::nanoseconds last_duration{0};
     std::string last_error;  // empty when the last round went well
+    bool in_worker = false;  // read on a worker thread
+    bool stuck = false;      // a read on the worker has outlasted the source's patience
 };
 
 struct AgentStatus {
@@ -32,6 +36,12 @@ struct AgentStatus {
     std::uint64_t values_refused = 0;  // NaN and infinities
     std::uint64_t series_refused = 0;  // declarations beyond the wire's limits
     std::uint64_t ticks_missed = 0;
+    std::uint64_t wall_steps = 0;
+    Lateness lateness;                      // of the ticks of the last self-look
+    std::chrono::nanoseconds loop_busy{0};  // the loop's longest turn since the last self-look
+    SelfUsage self;
+    unsigned thinning = 1;        // what the intervals are multiplied by to keep to the limits
+    std::string thinning_reason;  // empty while they are kept
     std::vector<SourceStatus> sources;
     SpoolStats spool;
     std::optional<WallTime> spool_oldest;

@@ -58,7 +58,7 @@ SlotId Batcher::declare(std::string_view metric, Attributes attributes) {
         slots_[known->second].retired = false;
         return SlotId{known->second};
     }
-    if (series_ >= wire::Limits{}.series_per_schema || !within_limits(series)) {
+    if (frozen_ || series_ >= wire::Limits{}.series_per_schema || !within_limits(series)) {
         ++series_refused_;
         return kRefusedSlot;
     }

@@ -68,6 +68,9 @@ class Batcher final : public Recorder {
     void retire(SlotId slot) override;
     void record(SlotId slot, double value) override;
 
+    // While frozen, new series are refused and counted: memory is short.
+    void freeze_series(bool frozen) { frozen_ = frozen; }
+
     // Ends the batch; nullopt when it holds no round.
     std::optional<SealedBatch> seal(WallTime wall, MonoTime mono);
     bool empty() const { return rounds_ == 0; }
@@ -79,7 +82,7 @@ class Batcher final : public Recorder {
     std::uint64_t values_refused() const { return values_refused_; }  // NaN and infinities
     std::uint64_t series_refused() const {
         return series_refused_;
-    }  // declarations over wire::Limits
+    }  // declarations over wire::Limits, or while frozen
 
   private:
     static constexpr std::uint32_t kNoColumn = ~std::uint32_t{0};
@@ -112,6 +115,7 @@ class Batcher final : public Recorder {
     std::uint32_t current_ = 0;                // group of the round
     std::int64_t current_stamp_ms_ = 0;
     bool in_round_ = false;
+    bool frozen_ = false;
     bool schema_dirty_ = false;  // a series was declared
     bool any_retired_ = false;
     SharedSchema schema_ = std::make_shared<const Schema>();

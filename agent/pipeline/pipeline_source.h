@@ -15,6 +15,7 @@ class PipelineSource final : public Source {
     explicit PipelineSource(std::function<AgentStatus()> gather) : gather_(std::move(gather)) {}
 
     std::string_view name() const override { return "pipeline"; }
+    bool bound_to_loop() const override { return true; }
     Result<void> read(const SampleInstant& at) override;
     void emit(Recorder& out) override;
 
@@ -28,6 +29,7 @@ class PipelineSource final : public Source {
         SlotId errors;
         SlotId duration;
         SlotId overruns;
+        SlotId stuck;
     };
     std::vector<SourceSlots> source_slots_;
 };

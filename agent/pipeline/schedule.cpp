@@ -1,6 +1,7 @@
 #include "agent/pipeline/schedule.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace ridgeline::agent {
 
@@ -30,6 +31,17 @@ std::size_t Schedule::add(milliseconds interval) {
     return entries_.size() - 1;
 }
 
+void Schedule::set_interval(std::size_t index, milliseconds interval) {
+    Entry& entry = entries_[index];
+    if (entry.interval == interval) return;
+    entry.interval = std::max(interval, milliseconds{1});
+    align(entry, clock_->wall_now(), clock_->mono_now());
+}
+
+Lateness Schedule::take_lateness() {
+    return std::exchange(lateness_, {});
+}
+
 void Schedule::align(Entry& entry, WallTime wall, MonoTime mono) const {
     const milliseconds grid =
         entry.started ? entry.interval : std::min(entry.interval, kFirstTickWithin);
@@ -50,6 +62,12 @@ const std::vector<Schedule::Due>& Schedule::take_due() {
     for (std::size_t i = 0; i < entries_.size(); ++i) {
         Entry& entry = entries_[i];
         const bool is_due = mono >= entry.next_mono;
+        if (is_due && entry.started && !stepped) {
+            const std::chrono::nanoseconds late = mono - entry.next_mono;
+            ++lateness_.ticks;
+            lateness_.sum += late;
+            lateness_.max = std::max(lateness_.max, late);
+        }
         WallTime stamp = wall;
         if (stepped) {
             align(entry, wall, mono);

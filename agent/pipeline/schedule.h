@@ -21,6 +21,13 @@ namespace ridgeline::agent {
 // grid.
 inline constexpr std::chrono::milliseconds kNominalStampLateness{50};
 
+// The spread of the real sampling times around the nominal ones.
+struct Lateness {
+    std::uint64_t ticks = 0;
+    std::chrono::nanoseconds sum{0};
+    std::chrono::nanoseconds max{0};
+};
+
 class Schedule {
   public:
     explicit Schedule(const Clock& clock) : clock_(&clock) {}
@@ -29,6 +36,8 @@ class Schedule {
     // what is looked at once an hour is known at once. The next ones are multiples of `interval`
     // (at least 1 ms).
     std::size_t add(std::chrono::milliseconds interval);
+    // From its next tick on the entry comes at multiples of this.
+    void set_interval(std::size_t index, std::chrono::milliseconds interval);
 
     struct Due {
         std::size_t index = 0;
@@ -40,13 +49,18 @@ class Schedule {
     // Between these two the entry is in flight.
     void begin(std::size_t index) { entries_[index].busy = true; }
     void end(std::size_t index) { entries_[index].busy = false; }
+    // What was due could not be begun.
+    void skip(std::size_t index) { ++entries_[index].overruns; }
 
     // When take_due() should be called next.
     MonoTime next_due() const;
 
     std::uint64_t ticks_missed() const { return ticks_missed_; }  // of all entries
     std::uint64_t overruns(std::size_t index) const { return entries_[index].overruns; }
+    // Steps of the wall clock, resumes from a suspend among them.
     std::uint64_t wall_steps() const { return wall_steps_; }
+    // How long after their deadlines ticks were taken, since the last call of this.
+    Lateness take_lateness();
 
   private:
     struct Entry {
@@ -66,6 +80,7 @@ class Schedule {
     std::chrono::nanoseconds wall_offset_{0};  // wall - monotonic at the last look
     std::uint64_t ticks_missed_ = 0;
     std::uint64_t wall_steps_ = 0;
+    Lateness lateness_;
 };
 
 }  // namespace ridgeline::agent

@@ -1,5 +1,9 @@
 #include "agent/source/agent_self.h"
 
+#include <array>
+
+#include <dirent.h>
+#include <fcntl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -9,22 +13,58 @@
 
 namespace ridgeline::agent {
 
-AgentSource::AgentSource() = default;
+namespace {
+
+double seconds(const timeval& t) {
+    return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6;
+}
+
+std::uint32_t count_open_fds() {
+    DIR* directory = ::opendir("/proc/self/fd");
+    if (directory == nullptr) return 0;
+    std::uint32_t count = 0;
+    while (const dirent* entry = ::readdir(directory))
+        count += entry->d_name[0] != '.' ? 1 : 0;
+    ::closedir(directory);
+    return count - 1;  // the directory's own
+}
+
+SourceMaker configure(ConfigTable&) {
+    return [](const HostRoot&) { return std::make_unique<AgentSource>(); };
+}
+
+}  // namespace
+
+// /proc/self/stat (proc(5)): num_threads and rss are the 18th and the 22nd field after the name,
+// which may hold anything and ends at the last parenthesis.
+Result<SelfUsage> read_self_usage() {
+    std::array<char, 1024> buffer{};
+    const UniqueFd fd{::open("/proc/self/stat", O_RDONLY | O_CLOEXEC)};
+    const ssize_t n = fd ? ::read(fd.get(), buffer.data(), buffer.size()) : -1;
+    if (n < 0) return fail(errno_error("/proc/self/stat"));
+    std::string_view rest(buffer.data(), static_cast<std::size_t>(n));
+    rest.remove_prefix(std::min(rest.rfind(')'), rest.size() - 1) + 1);
+    SelfUsage usage;
+    std::optional<std::uint64_t> threads, pages;
+    for (int field = 1; field <= 22; ++field) {
+        const std::string_view text = next_field(rest);
+        if (field == 18) threads = to_u64(text);
+        if (field == 22) pages = to_u64(text);
+    }
+    if (!threads || !pages) return fail(Errc::corrupt, "/proc/self/stat: not numbers");
+    usage.threads = static_cast<std::uint32_t>(*threads);
+    usage.rss_bytes = *pages * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+    for (const int who : {RUSAGE_SELF, RUSAGE_CHILDREN}) {
+        struct rusage used {};
+        ::getrusage(who, &used);
+        usage.cpu_seconds += seconds(used.ru_utime) + seconds(used.ru_stime);
+    }
+    usage.open_fds = count_open_fds();
+    return usage;
+}
 
 Result<void> AgentSource::read(const SampleInstant&) {
-    // Always the real /proc: the agent is here, wherever the host's root is.
-    RL_ASSIGN_OR_RETURN(const std::string statm, read_file("/proc/self/statm", 4096));
-    std::string_view rest = statm;
-    next_field(rest);
-    const auto pages = to_u64(next_field(rest));
-    if (!pages) return fail(Errc::corrupt, "/proc/self/statm: not numbers");
-    rss_bytes_ = static_cast<double>(*pages) * static_cast<double>(::sysconf(_SC_PAGESIZE));
-    struct rusage usage {};
-    ::getrusage(RUSAGE_SELF, &usage);
-    const auto seconds = [](const timeval& t) {
-        return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6;
-    };
-    cpu_seconds_ = round_milliseconds(seconds(usage.ru_utime) + seconds(usage.ru_stime));
+    RL_ASSIGN_OR_RETURN(usage_, read_self_usage());
     return {};
 }
 
@@ -32,19 +72,15 @@ void AgentSource::emit(Recorder& out) {
     if (!declared_) {
         rss_ = out.declare("ridgeline.agent.memory.rss", {});
         cpu_ = out.declare("ridgeline.agent.cpu.time", {});
+        fds_ = out.declare("ridgeline.agent.open_fds", {});
+        threads_ = out.declare("ridgeline.agent.threads", {});
         declared_ = true;
     }
-    out.record(rss_, rss_bytes_);
-    out.record(cpu_, cpu_seconds_);
+    out.record(rss_, static_cast<double>(usage_.rss_bytes));
+    out.record(cpu_, round_milliseconds(usage_.cpu_seconds));
+    out.record(fds_, usage_.open_fds);
+    out.record(threads_, usage_.threads);
 }
-
-namespace {
-
-SourceMaker configure(ConfigTable&) {
-    return [](const HostRoot&) { return std::make_unique<AgentSource>(); };
-}
-
-}  // namespace
 
 const SourceType kAgentSource{"agent", std::chrono::seconds{10}, configure};
 

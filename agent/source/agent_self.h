@@ -1,5 +1,7 @@
-// What the agent itself costs: /proc/self/statm and getrusage(2).
+// What the agent itself costs: /proc/self and getrusage(2).
 #pragma once
+
+#include <cstdint>
 
 #include "agent/source/host_root.h"
 #include "agent/source/source.h"
@@ -7,18 +9,25 @@
 
 namespace ridgeline::agent {
 
+struct SelfUsage {
+    double cpu_seconds = 0;  // since the agent began, its finished helpers included
+    std::uint64_t rss_bytes = 0;
+    std::uint32_t open_fds = 0;
+    std::uint32_t threads = 0;
+};
+// Always of the real /proc: the agent is here, wherever the host's root is.
+Result<SelfUsage> read_self_usage();
+
 class AgentSource final : public Source {
   public:
-    AgentSource();
     std::string_view name() const override { return "agent"; }
     Result<void> read(const SampleInstant& at) override;
     void emit(Recorder& out) override;
 
   private:
-    double rss_bytes_ = 0;
-    double cpu_seconds_ = 0;
+    SelfUsage usage_;
     bool declared_ = false;
-    SlotId rss_{}, cpu_{};
+    SlotId rss_{}, cpu_{}, fds_{}, threads_{};
 };
 
 extern const SourceType kAgentSource;

@@ -42,6 +42,11 @@ class Source {
     virtual std::string_view name() const = 0;  // as in [source.NAME] and in `status`
     // True: read() may block and runs on a worker thread, never twice at a time.
     virtual bool blocking() const { return false; }
+    // True: read() looks at what belongs to the loop thread and is never moved to a worker, not
+    // even when it proves slow.
+    virtual bool bound_to_loop() const { return false; }
+    // How long read() may take on a worker before the source is reported as stuck.
+    virtual std::chrono::seconds patience() const { return std::chrono::seconds{10}; }
     // True: what could be read is emitted although read() reports an error (one of several files is
     // missing).
     virtual bool emits_after_error() const { return false; }

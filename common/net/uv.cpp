@@ -98,6 +98,30 @@ void Poll::stop() {
     uv_poll_stop(handle_.get());
 }
 
+LoopMeter::LoopMeter(Loop& loop) : handle_(new uv_prepare_t{}) {
+    must(uv_loop_configure(loop.raw(), UV_METRICS_IDLE_TIME), "uv_loop_configure");
+    must(uv_prepare_init(loop.raw(), handle_.get()), "uv_prepare_init");
+    handle_->data = this;
+    uv_unref(reinterpret_cast<uv_handle_t*>(handle_.get()));
+    uv_prepare_start(handle_.get(), [](uv_prepare_t* handle) {
+        if (auto* meter = static_cast<LoopMeter*>(handle->data)) meter->on_turn();
+    });
+}
+
+// A turn is the time between two moments before the loop waits, without the time it did wait.
+void LoopMeter::on_turn() {
+    const std::uint64_t now = uv_hrtime();
+    const std::uint64_t idle = uv_metrics_idle_time(handle_->loop);
+    if (turn_at_ns_ != 0 && now - turn_at_ns_ > idle - idle_ns_)
+        longest_ns_ = std::max(longest_ns_, now - turn_at_ns_ - (idle - idle_ns_));
+    turn_at_ns_ = now;
+    idle_ns_ = idle;
+}
+
+std::chrono::nanoseconds LoopMeter::take_longest() {
+    return std::chrono::nanoseconds{std::exchange(longest_ns_, 0)};
+}
+
 Signal::Signal(Loop& loop, int signal_number, std::function<void()> on_signal)
     : on_signal_(std::move(on_signal)), handle_(new uv_signal_t{}) {
     must(uv_signal_init(loop.raw(), handle_.get()), "uv_signal_init");

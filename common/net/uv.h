@@ -7,6 +7,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <functional>
 #include <memory>
 
@@ -70,6 +71,22 @@ class Poll {
   private:
     std::function<void(int, int)> on_ready_;
     HandlePtr<uv_poll_t> handle_;
+};
+
+// Measures how long the loop is away from waiting: what everything else on it has to wait for.
+class LoopMeter {
+  public:
+    explicit LoopMeter(Loop& loop);
+    // The longest turn since the last call of this.
+    std::chrono::nanoseconds take_longest();
+
+  private:
+    void on_turn();
+
+    std::uint64_t turn_at_ns_ = 0;
+    std::uint64_t idle_ns_ = 0;
+    std::uint64_t longest_ns_ = 0;
+    HandlePtr<uv_prepare_t> handle_;
 };
 
 class Signal {

@@ -88,6 +88,18 @@ TEST_CASE("mistakes are named where they are", "[config]") {
     REQUIRE(error_of("[log]\nlevel = \"loud\"\n").starts_with("agent.toml:2:9: "));
 }
 
+TEST_CASE("the limits on itself are a share of one CPU and a size", "[config]") {
+    const AgentConfig by_default = read("").config;
+    REQUIRE(by_default.self_limits.cpu_share_max == 0.1);
+    REQUIRE(by_default.self_limits.memory_bytes_max == 128U << 20);
+    const AgentConfig set = read("[agent]\nmax_cpu = \"2.5%\"\nmax_memory = \"48MiB\"\n").config;
+    REQUIRE(set.self_limits.cpu_share_max == 0.025);
+    REQUIRE(set.self_limits.memory_bytes_max == 48U << 20);
+    REQUIRE(error_of("[agent]\nmax_cpu = \"0.1%\"\n") ==
+            "agent.toml:2:11: a share of one CPU between \"0.5%\" and \"6400%\" is "
+            "expected");
+}
+
 TEST_CASE("a host id is the literal, or the machine id under the root", "[config]") {
     AgentConfig config;
     config.host_id = "web-1";

@@ -60,6 +60,37 @@ TEST_CASE("an agent that was held up samples once, counts what it missed and is 
     REQUIRE(stamps(schedule.take_due()) == Stamps{6000});
 }
 
+TEST_CASE("how late ticks are taken is measured", "[schedule]") {
+    test::ManualClock clock;
+    Schedule schedule(clock);
+    schedule.add(1s);
+    clock.advance(1s);
+    REQUIRE(schedule.take_due().size() == 1);
+    (void)schedule.take_lateness();
+    clock.advance(1003ms);
+    REQUIRE(schedule.take_due().size() == 1);
+    clock.advance(1009ms);  // 3 + 9 after 1 s more than the last one's instant
+    REQUIRE(schedule.take_due().size() == 1);
+    const Lateness lateness = schedule.take_lateness();
+    REQUIRE(lateness.ticks == 2);
+    REQUIRE(lateness.max == 12ms);
+    REQUIRE(lateness.sum == 15ms);
+    REQUIRE(schedule.take_lateness().ticks == 0);
+}
+
+TEST_CASE("an interval that is changed holds from the next tick on", "[schedule]") {
+    test::ManualClock clock;
+    Schedule schedule(clock);
+    schedule.add(1s);
+    clock.advance(1s);
+    REQUIRE(schedule.take_due().size() == 1);
+    schedule.set_interval(0, 4s);
+    clock.advance(2s);
+    REQUIRE(schedule.take_due().empty());
+    clock.advance(1s);
+    REQUIRE(stamps(schedule.take_due()) == Stamps{4000});
+}
+
 TEST_CASE("a wall clock that steps neither stops the ticks nor bunches them", "[schedule]") {
     const std::int64_t step_ms =
         GENERATE(-315'360'000'000, -3'600'000, -1500, 1500, 3'600'000, 315'360'000'000);

@@ -1,0 +1,156 @@
+#include "agent/sampler.h"
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "common/base/units.h"
+#include "common/log/log.h"
+
+namespace ridgeline::agent {
+
+using std::chrono::milliseconds;
+
+Sampler::Sampler(net::Loop& loop, const Clock& clock,
+                 std::function<void(std::size_t, Source&, const SampleInstant&)> on_round,
+                 std::function<void()> after_worker)
+    : loop_(&loop),
+      clock_(&clock),
+      on_round_(std::move(on_round)),
+      after_worker_(std::move(after_worker)) {}
+
+void Sampler::set_sources(std::vector<ScheduledSource> sources, milliseconds batch) {
+    ++generation_;
+    tasks_.clear();
+    schedule_.emplace(*clock_);
+    for (ScheduledSource& scheduled : sources) {
+        Task& task = tasks_.emplace_back();
+        task.source = std::move(scheduled.source);
+        task.interval = scheduled.interval;
+        task.status.name = task.source->name();
+        task.status.interval = scheduled.interval;
+        task.status.in_worker = task.source->blocking();
+        schedule_->add(scheduled.interval);
+    }
+    // The last, so that a batch ends with the tick on its edge.
+    batch_entry_ = schedule_->add(batch);
+}
+
+bool Sampler::turn() {
+    bool batch_ends = false;
+    for (const Schedule::Due& due : schedule_->take_due()) {
+        if (due.index == batch_entry_) {
+            batch_ends = true;
+        } else if (tasks_[due.index].status.in_worker) {
+            read_in_worker(due.index, due.at);
+        } else {
+            read_here(due.index, due.at);
+        }
+    }
+    look_for_stuck();
+    return batch_ends;
+}
+
+void Sampler::set_stretch(unsigned factor) {
+    for (std::size_t i = 0; i < tasks_.size(); ++i) {
+        Task& task = tasks_[i];
+        const auto longest = std::max<milliseconds>(task.interval, kStretchedMax);
+        task.status.interval = std::min(task.interval * factor, longest);
+        schedule_->set_interval(i, task.status.interval);
+    }
+}
+
+std::vector<SourceStatus> Sampler::status() const {
+    std::vector<SourceStatus> all;
+    for (std::size_t i = 0; i < tasks_.size(); ++i) {
+        all.push_back(tasks_[i].status);
+        all.back().overruns = schedule_->overruns(i);
+    }
+    return all;
+}
+
+void Sampler::read_here(std::size_t index, const SampleInstant& at) {
+    const MonoTime begun = clock_->mono_now();
+    const auto read = tasks_[index].source->read(at);
+    const auto took = clock_->mono_now() - begun;
+    Task& task = tasks_[index];
+    task.slow_reads = took > kSlowRead ? task.slow_reads + 1 : 0;
+    if ((task.slow_reads >= kSlowReadsMax || took > kVerySlowRead) &&
+        !task.source->bound_to_loop()) {
+        task.status.in_worker = true;
+        log::notice("a slow source is read on a worker thread from now on",
+                    {{"source", task.status.name},
+                     {"took", format_duration(std::chrono::ceil<milliseconds>(took))}});
+    }
+    finish(index, at, read, took);
+}
+
+void Sampler::read_in_worker(std::size_t index, const SampleInstant& at) {
+    struct Outcome {
+        Result<void> read;
+        std::chrono::nanoseconds took{0};
+    };
+    if (readers_busy_ >= kReadersMax) {
+        schedule_->skip(index);
+        return;
+    }
+    Task& task = tasks_[index];
+    task.busy = true;
+    task.begun = clock_->mono_now();
+    const auto outcome = std::make_shared<Outcome>();
+    schedule_->begin(index);
+    ++readers_busy_;
+    net::run_in_worker(
+        *loop_,
+        [source = task.source, at, outcome] {
+            const auto begun = std::chrono::steady_clock::now();
+            outcome->read = source->read(at);
+            outcome->took = std::chrono::steady_clock::now() - begun;
+        },
+        [this, generation = generation_, index, at, outcome] {
+            --readers_busy_;
+            if (generation != generation_) return;
+            schedule_->end(index);
+            tasks_[index].busy = false;
+            tasks_[index].status.stuck = false;
+            finish(index, at, outcome->read, outcome->took);
+            after_worker_();
+        });
+}
+
+void Sampler::finish(std::size_t index, const SampleInstant& at, const Result<void>& read,
+                     std::chrono::nanoseconds took) {
+    Task& task = tasks_[index];
+    ++task.status.rounds;
+    task.status.last_duration = took;
+    if (!read) {
+        note_error(task, read.error().context);
+        if (!task.source->emits_after_error()) return;
+    } else {
+        if (!task.status.last_error.empty())
+            log::info("a source works again", {{"source", task.status.name}});
+        task.status.last_error.clear();
+    }
+    on_round_(index, *task.source, at);
+}
+
+void Sampler::note_error(Task& task, const std::string& error) {
+    ++task.status.errors;
+    if (task.status.last_error != error)
+        log::warning("a source failed", {{"source", task.status.name}, {"error", error}});
+    task.status.last_error = error;
+}
+
+void Sampler::look_for_stuck() {
+    const MonoTime now = clock_->mono_now();
+    for (Task& task : tasks_) {
+        if (!task.busy || task.status.stuck || now - task.begun < task.source->patience()) continue;
+        task.status.stuck = true;
+        note_error(task,
+                   "no answer after " +
+                       format_duration(std::chrono::ceil<milliseconds>(task.source->patience())) +
+                       "; a read hangs in the kernel, or on a device or server that is gone");
+    }
+}
+
+}  // namespace ridgeline::agent

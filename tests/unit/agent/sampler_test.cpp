@@ -1,0 +1,212 @@
+#include "agent/sampler.h"
+
+#include <atomic>
+#include <condition_variable>
+#include <mutex>
+#include <string>
+
+#include "tests/support/catch.h"
+#include "tests/support/manual_clock.h"
+
+namespace ridgeline::agent {
+namespace {
+
+using namespace std::chrono_literals;
+
+// What a source does when it is read is up to the test.
+class ScriptedSource final : public Source {
+  public:
+    ScriptedSource(std::string name, bool blocking, std::function<Result<void>()> on_read)
+        : name_(std::move(name)), blocking_(blocking), on_read_(std::move(on_read)) {}
+    std::string_view name() const override { return name_; }
+    bool blocking() const override { return blocking_; }
+    Result<void> read(const SampleInstant&) override { return on_read_(); }
+    void emit(Recorder&) override {}
+
+  private:
+    std::string name_;
+    bool blocking_;
+    std::function<Result<void>()> on_read_;
+};
+
+// Holds whoever waits until it is opened.
+class Gate {
+  public:
+    void wait() {
+        std::unique_lock lock(mutex_);
+        opened_.wait(lock, [&] { return open_; });
+    }
+    void open() {
+        const std::lock_guard lock(mutex_);
+        open_ = true;
+        opened_.notify_all();
+    }
+
+  private:
+    std::mutex mutex_;
+    std::condition_variable opened_;
+    bool open_ = false;
+};
+
+struct Rig {
+    test::ManualClock clock;
+    net::Loop loop;
+    std::vector<std::string> rounds;
+    int after_worker = 0;
+    Sampler sampler{loop, clock,
+                    [this](std::size_t, Source& source, const SampleInstant&) {
+                        rounds.emplace_back(source.name());
+                    },
+                    [this] { ++after_worker; }};
+
+    void set(std::vector<std::unique_ptr<ScriptedSource>> sources) {
+        std::vector<ScheduledSource> scheduled;
+        for (auto& source : sources)
+            scheduled.push_back({std::move(source), 1s});
+        sampler.set_sources(std::move(scheduled), 10s);
+    }
+    void second() {
+        clock.advance(1s);
+        (void)sampler.turn();
+    }
+    long count(std::string_view name) const {
+        return std::count(rounds.begin(), rounds.end(), name);
+    }
+};
+
+template <class... S>
+std::vector<std::unique_ptr<ScriptedSource>> list(S... sources) {
+    std::vector<std::unique_ptr<ScriptedSource>> all;
+    (all.push_back(std::move(sources)), ...);
+    return all;
+}
+auto scripted(std::string name, bool blocking, std::function<Result<void>()> on_read) {
+    return std::make_unique<ScriptedSource>(std::move(name), blocking, std::move(on_read));
+}
+
+TEST_CASE("a source that hangs is reported and the others keep their beat", "[sampler]") {
+    Rig rig;
+    Gate gate;
+    rig.set(list(scripted("hung", true,
+                          [&]() -> Result<void> {
+                              gate.wait();
+                              return {};
+                          }),
+                 scripted("cpu", false, []() -> Result<void> { return {}; })));
+    for (int i = 0; i < 9; ++i)
+        rig.second();
+    CHECK(rig.count("cpu") == 9);
+    CHECK_FALSE(rig.sampler.status()[0].stuck);
+    rig.second();
+    rig.second();
+    CHECK(rig.count("cpu") == 11);
+    auto status = rig.sampler.status();
+    CHECK(status[0].stuck);
+    CHECK(status[0].errors == 1);  // once, not at every look
+    CHECK(status[0].overruns == 10);
+    CHECK(status[0].last_error.starts_with("no answer after 10s"));
+    CHECK(rig.sampler.worker_busy());
+
+    gate.open();
+    rig.loop.run();  // until the worker's result is in
+    status = rig.sampler.status();
+    CHECK_FALSE(status[0].stuck);
+    CHECK(status[0].last_error.empty());
+    CHECK(rig.count("hung") == 1);
+    CHECK(rig.after_worker == 1);
+}
+
+TEST_CASE("hung sources leave a worker thread to others", "[sampler]") {
+    Rig rig;
+    Gate gate;
+    std::atomic<int> reading = 0;
+    std::vector<std::unique_ptr<ScriptedSource>> sources;
+    for (int i = 0; i < 5; ++i) {
+        sources.push_back(scripted("hung" + std::to_string(i), true, [&]() -> Result<void> {
+            ++reading;
+            gate.wait();
+            return {};
+        }));
+    }
+    rig.set(std::move(sources));
+    for (int i = 0; i < 3; ++i)
+        rig.second();
+    std::uint64_t overruns = 0;
+    for (const SourceStatus& status : rig.sampler.status())
+        overruns += status.overruns;
+    CHECK(overruns == 2 * 3 + 3 * 2);  // two that never began, three that did not come back
+    gate.open();
+    rig.loop.run();
+    CHECK(reading == 3);
+}
+
+TEST_CASE("a source that proves slow is moved to a worker", "[sampler]") {
+    Rig rig;
+    std::chrono::milliseconds takes = 51ms;
+    rig.set(list(scripted("slow", false, [&]() -> Result<void> {
+        if (takes > 0ms) rig.clock.advance(takes);
+        return {};
+    })));
+    rig.second();
+    rig.second();
+    CHECK_FALSE(rig.sampler.status()[0].in_worker);
+    takes = 50ms;
+    rig.second();  // in time: the count begins anew
+    takes = 51ms;
+    rig.second();
+    rig.second();
+    CHECK_FALSE(rig.sampler.status()[0].in_worker);
+    rig.second();
+    CHECK(rig.sampler.status()[0].in_worker);
+    takes = 0ms;
+    const long before = rig.count("slow");
+    rig.second();
+    rig.loop.run();
+    CHECK(rig.count("slow") == before + 1);
+    CHECK(rig.after_worker == 1);
+}
+
+TEST_CASE("one read of more than a second is enough to be moved", "[sampler]") {
+    Rig rig;
+    rig.set(list(scripted("slow", false, [&]() -> Result<void> {
+        rig.clock.advance(1001ms);
+        return {};
+    })));
+    rig.second();
+    CHECK(rig.sampler.status()[0].in_worker);
+}
+
+TEST_CASE("a stretched sampler keeps to the longer intervals, a minute at most", "[sampler]") {
+    Rig rig;
+    rig.set(list(scripted("cpu", false, []() -> Result<void> { return {}; })));
+    rig.sampler.set_stretch(4);
+    for (int i = 0; i < 12; ++i)
+        rig.second();
+    CHECK(rig.count("cpu") == 3 + 1);  // the first within its first second, as always
+    rig.sampler.set_stretch(64);
+    CHECK(rig.sampler.status()[0].interval == 60s);
+    rig.sampler.set_stretch(1);
+    const long before = rig.count("cpu");
+    rig.second();
+    rig.second();
+    CHECK(rig.count("cpu") == before + 2);
+}
+
+TEST_CASE("what a worker read for sources of before a reload is not used", "[sampler]") {
+    Rig rig;
+    Gate gate;
+    rig.set(list(scripted("old", true, [&]() -> Result<void> {
+        gate.wait();
+        return {};
+    })));
+    rig.second();
+    rig.set(list(scripted("new", false, []() -> Result<void> { return {}; })));
+    gate.open();
+    rig.loop.run();
+    CHECK(rig.count("old") == 0);
+    rig.second();
+    CHECK(rig.count("new") == 1);
+}
+
+}  // namespace
+}  // namespace ridgeline::agent
