@@ -77,42 +77,64 @@ std::string value_text(const MetricInfo* metric, double value) {
     return format_quantity(value, metric->unit);
 }
 
-// Certificates are read by people as a list, soonest first.
+// Certificates are read by people as a list, soonest first, each with what was found beside its
+// dates.
 void print_certificates(const Sampled& sampled, std::ostream& out) {
     struct Row {
         double remaining = 0;
         double expiry = 0;
         const Attributes* attributes = nullptr;
     };
+    const auto attribute = [](const Attributes& attributes, std::string_view key) {
+        const std::string* value = find_attribute(attributes, key);
+        return value == nullptr ? std::string() : printable(*value, 200);
+    };
+    const auto place_of = [&](const Attributes& attributes) {
+        return attribute(attributes, "path") + attribute(attributes, "endpoint");
+    };
     std::map<std::string, Row> rows;
+    std::map<std::string, std::string> findings;  // by place
+    std::vector<std::string> unreadable;
     for (const auto& entry : sampled.values.entries()) {
         if (!entry.value || entry.retired) continue;
-        Row& row = rows[to_string(SeriesDescriptor{"", entry.series.attributes})];
-        row.attributes = &entry.series.attributes;
-        if (entry.series.metric == "tls.certificate.remaining_time") row.remaining = *entry.value;
-        if (entry.series.metric == "tls.certificate.expiry_time") row.expiry = *entry.value;
+        const auto& [metric, attributes] = entry.series;
+        if (metric == "tls.certificate.readable") {
+            if (*entry.value == 0) unreadable.push_back(place_of(attributes));
+        } else if (metric == "tls.certificate.finding") {
+            if (*entry.value != 0)
+                findings[place_of(attributes)] += " " + attribute(attributes, "reason");
+        } else {
+            Row& row = rows[to_string(SeriesDescriptor{"", attributes})];
+            row.attributes = &attributes;
+            if (metric == "tls.certificate.remaining_time") row.remaining = *entry.value;
+            if (metric == "tls.certificate.expiry_time") row.expiry = *entry.value;
+        }
     }
     std::vector<Row> sorted;
     for (const auto& [key, row] : rows)
         sorted.push_back(row);
-    std::sort(sorted.begin(), sorted.end(),
-              [](const Row& a, const Row& b) { return a.remaining < b.remaining; });
+    std::stable_sort(sorted.begin(), sorted.end(),
+                     [](const Row& a, const Row& b) { return a.remaining < b.remaining; });
     out << "  DAYS LEFT  EXPIRES               SUBJECT\n";
     for (const Row& row : sorted) {
-        const auto attribute = [&](std::string_view key) {
-            const std::string* value = find_attribute(*row.attributes, key);
-            return value == nullptr ? std::string() : printable(*value, 200);
-        };
         std::string days =
             std::to_string(static_cast<std::int64_t>(std::floor(row.remaining / 86400)));
         days.insert(0, days.size() < 9 ? 9 - days.size() : 0, ' ');
+        const std::string place = place_of(*row.attributes);
+        const std::string role = attribute(*row.attributes, "role");
         out << "  " << days << "  "
             << format_rfc3339(from_unix_ms(static_cast<std::int64_t>(row.expiry) * 1000)) << "  "
-            << attribute("subject") << "\n             " << attribute("path");
-        if (attribute("position") != "0")
-            out << " (certificate " << attribute("position") << " of the chain)";
-        out << ", issued by " << attribute("issuer") << '\n';
+            << attribute(*row.attributes, "subject") << "\n             " << place;
+        if (attribute(*row.attributes, "position") != "0")
+            out << " (" << role << ", certificate " << attribute(*row.attributes, "position")
+                << " of the chain)";
+        out << ", issued by " << attribute(*row.attributes, "issuer") << '\n';
+        const auto found = findings.find(place);
+        if (found != findings.end() && attribute(*row.attributes, "position") == "0")
+            out << "             FOUND:" << found->second << '\n';
     }
+    for (const std::string& place : unreadable)
+        out << "  unreadable  " << place << '\n';
 }
 
 void print_table(const std::vector<Sampled>& all, std::ostream& out) {

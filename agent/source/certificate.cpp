@@ -1,73 +1,22 @@
 #include "agent/source/certificate.h"
 
 #include <algorithm>
+#include <set>
 
 #include <glob.h>
-#include <mbedtls/base64.h>
 #include <sys/stat.h>
 
 #include "agent/source/rounding.h"
 #include "common/base/file.h"
 #include "common/base/text.h"
+#include "common/base/units.h"
 
 namespace ridgeline::agent {
 
 namespace {
 
 constexpr std::size_t kFilesMax = 10'000;
-constexpr std::string_view kBegin = "-----BEGIN ";
-constexpr std::string_view kEnd = "-----END ";
-
-bool is_certificate_label(std::string_view label) {
-    return label == "CERTIFICATE" || label == "X509 CERTIFICATE" || label == "TRUSTED CERTIFICATE";
-}
-
-// RFC 7468, leniently: blanks at the ends of lines, any line length, text around the blocks.
-std::optional<std::string> decode_base64(std::string_view body) {
-    std::string packed;
-    packed.reserve(body.size());
-    std::copy_if(body.begin(), body.end(), std::back_inserter(packed),
-                 [](char c) { return c != ' ' && c != '\t' && c != '\r' && c != '\n'; });
-    std::string der(packed.size() / 4 * 3 + 3, '\0');
-    std::size_t written = 0;
-    if (mbedtls_base64_decode(reinterpret_cast<unsigned char*>(der.data()), der.size(), &written,
-                              reinterpret_cast<const unsigned char*>(packed.data()),
-                              packed.size()) != 0) {
-        return {};
-    }
-    der.resize(written);
-    return der;
-}
-
-void add(CertificateFile& file, std::string_view der, std::size_t block) {
-    auto certificate = parse_certificate(der);
-    if (certificate) {
-        file.certificates.push_back(std::move(*certificate));
-    } else {
-        file.problems.push_back("block " + std::to_string(block) + ": " +
-                                certificate.error().context);
-    }
-}
-
-// The next block's label and body; nullopt when there is none that is complete.
-struct PemBlock {
-    std::string_view label;
-    std::string_view body;
-};
-std::optional<PemBlock> next_block(std::string_view& rest) {
-    const std::size_t begin = rest.find(kBegin);
-    if (begin == std::string_view::npos) return {};
-    rest.remove_prefix(begin + kBegin.size());
-    const std::size_t label_end = rest.find("-----");
-    if (label_end == std::string_view::npos) return {};
-    const std::string_view label = rest.substr(0, label_end);
-    rest.remove_prefix(label_end + 5);
-    const std::size_t end = rest.find(kEnd);
-    if (end == std::string_view::npos) return PemBlock{label, {}};
-    const std::string_view body = rest.substr(0, end);
-    rest.remove_prefix(end + kEnd.size());
-    return PemBlock{label, body};
-}
+constexpr std::size_t kEndpointsAtATime = 4;  // as many helpers as run side by side
 
 bool is_directory(const std::string& path) {
     struct stat info {};
@@ -76,126 +25,251 @@ bool is_directory(const std::string& path) {
 
 // In a directory everything else may lie about; these are what certificates are called.
 bool looks_like_certificate(std::string_view name) {
-    return name.ends_with(".pem") || name.ends_with(".crt") || name.ends_with(".cer") ||
-           name.ends_with(".der") || name.ends_with(".cert");
+    constexpr std::array kEndings = {".pem", ".crt", ".cer", ".der", ".cert", ".p12", ".pfx"};
+    return std::any_of(kEndings.begin(), kEndings.end(),
+                       [&](const char* ending) { return name.ends_with(ending); });
+}
+
+// What a pattern stands for, the prefix included, sorted.
+Result<std::vector<std::string>> find_files(const std::string& pattern) {
+    std::vector<std::string> found;
+    if (is_directory(pattern)) {
+        std::error_code error;
+        for (std::filesystem::directory_iterator it(pattern, error), end; !error && it != end;
+             it.increment(error)) {
+            if (looks_like_certificate(it->path().filename().string()) && found.size() < kFilesMax)
+                found.push_back(it->path().string());
+        }
+        if (error) return fail(errno_error(pattern, error.value()));
+    } else {
+        glob_t matches{};
+        if (::glob(pattern.c_str(), GLOB_NOSORT, nullptr, &matches) == 0) {
+            for (std::size_t i = 0; i < matches.gl_pathc && found.size() < kFilesMax; ++i)
+                found.emplace_back(matches.gl_pathv[i]);
+        }
+        ::globfree(&matches);
+        // A pattern of no file at all, or a file that only a directory hides: the caller tries it.
+        if (found.empty() && pattern.find_first_of("*?[") == std::string::npos)
+            found.push_back(pattern);
+    }
+    std::sort(found.begin(), found.end());
+    return found;
+}
+
+std::string date_of(std::int64_t unix_s) {
+    return format_rfc3339(from_unix_ms(unix_s * 1000)).substr(0, 10);
 }
 
 }  // namespace
 
-Result<CertificateFile> parse_certificate_file(std::string_view content) {
-    CertificateFile file;
-    if (!content.empty() && content.front() == '\x30') {
-        add(file, content, 1);
-    } else {
-        std::size_t blocks = 0;
-        for (auto block = next_block(content); block; block = next_block(content)) {
-            if (!is_certificate_label(block->label)) continue;
-            if (++blocks > kCertificatesPerFileMax) {
-                file.problems.push_back("more than " + std::to_string(kCertificatesPerFileMax) +
-                                        " certificates; the rest is left out");
-                break;
-            }
-            const auto der = decode_base64(block->body);
-            if (der) {
-                add(file, *der, blocks);
-            } else {
-                file.problems.push_back("block " + std::to_string(blocks) +
-                                        ": not base64, or cut short");
-            }
-        }
-    }
-    if (file.certificates.empty()) {
-        return fail(file.problems.empty() ? Errc::not_found : Errc::corrupt,
-                    file.problems.empty() ? "no certificate in it" : file.problems.front());
-    }
-    return file;
+CertificateSource::CertificateSource(const HostRoot& root, CertificateOptions options,
+                                     std::unique_ptr<Prober> prober)
+    : root_(&root), options_(std::move(options)), prober_(std::move(prober)) {}
+
+std::chrono::seconds CertificateSource::patience() const {
+    std::chrono::milliseconds longest{0};
+    for (const CertificateEndpointOptions& endpoint : options_.endpoints)
+        longest = std::max(longest, endpoint.timeout);
+    // Twice, because what differs from its file is probed again.
+    const auto turns = static_cast<int>(options_.endpoints.size() / kEndpointsAtATime + 1) * 2;
+    return std::chrono::ceil<std::chrono::seconds>(longest * turns) + std::chrono::seconds{60};
 }
 
-CertificateSource::CertificateSource(const HostRoot& root, CertificateOptions options)
-    : root_(&root), options_(std::move(options)) {}
-
-// Paths under the root, without the root's own prefix.
-std::vector<std::string> CertificateSource::find_files(std::vector<std::string>& problems) const {
-    const std::string prefix = root_->path() == "/" ? "" : root_->path().string();
-    std::vector<std::string> found;
-    for (const std::string& pattern : options_.files) {
-        const std::string full = prefix + pattern;
-        if (is_directory(full)) {
-            std::error_code error;
-            for (std::filesystem::directory_iterator it(full, error), end; !error && it != end;
-                 it.increment(error)) {
-                if (looks_like_certificate(it->path().filename().string()))
-                    found.push_back(it->path().string());
-            }
-            if (error) problems.push_back(pattern + ": " + error.message());
-            continue;
-        }
-        glob_t matches{};
-        const int status = ::glob(full.c_str(), GLOB_NOSORT, nullptr, &matches);
-        if (status == 0) {
-            for (std::size_t i = 0; i < matches.gl_pathc && found.size() < kFilesMax; ++i)
-                found.emplace_back(matches.gl_pathv[i]);
-        } else {
-            problems.push_back(pattern + ": no such file");
-        }
-        ::globfree(&matches);
-    }
-    std::sort(found.begin(), found.end());
-    found.erase(std::unique(found.begin(), found.end()), found.end());
-    for (std::string& path : found)
-        path.erase(0, prefix.size());
-    return found;
-}
-
-// `named`: the configuration names this very file, so that it must hold a certificate.
-void CertificateSource::read_one(const std::string& path, bool named,
-                                 std::vector<std::string>& problems) {
-    const std::string prefix = root_->path() == "/" ? "" : root_->path().string();
-    const auto content = read_file(prefix + path, kCertificateFileBytesMax);
-    if (!content) {
-        problems.push_back(content.error().context);
-        return;
-    }
-    auto file = parse_certificate_file(*content);
-    if (!file) {
-        if (named || file.error().code != Errc::not_found)
-            problems.push_back(path + ": " + file.error().context);
-        return;
-    }
-    for (const std::string& problem : file->problems)
-        problems.push_back(path + ": " + problem);
-    for (std::size_t i = 0; i < file->certificates.size(); ++i) {
-        readings_.push_back({path, i, std::move(file->certificates[i])});
-    }
+std::string CertificateSource::on_disk(const std::string& path) const {
+    return root_->path() == "/" ? path : root_->path().string() + path;
 }
 
 Result<void> CertificateSource::read(const SampleInstant& at) {
     now_s_ = to_unix_ms(at.wall) / 1000;
-    readings_.clear();
-    std::vector<std::string> problems;
-    for (const std::string& path : find_files(problems)) {
-        const bool named =
-            std::find(options_.files.begin(), options_.files.end(), path) != options_.files.end();
-        read_one(path, named, problems);
+    chains_.clear();
+    problems_.clear();
+    std::vector<Question> questions;
+    read_files(questions);
+    for (const CertificateEndpointOptions& endpoint : options_.endpoints) {
+        questions.push_back(
+            {chains_.size(),
+             EndpointProbe{endpoint.endpoint.host, endpoint.endpoint.port,
+                           endpoint.endpoint.start_tls, endpoint.server_name, endpoint.timeout}});
+        chains_.emplace_back().place = endpoint.shown();
+        chains_.back().is_endpoint = true;
     }
-    if (problems.empty()) return {};
-    std::string all = problems.front();
-    if (problems.size() > 1) all += " (and " + std::to_string(problems.size() - 1) + " more)";
+    ask(questions);
+    compare_with_files();
+    if (problems_.empty()) return {};
+    std::string all = problems_.front();
+    if (problems_.size() > 1) all += " (and " + std::to_string(problems_.size() - 1) + " more)";
     return fail(Errc::io, printable(all));
 }
 
-void CertificateSource::emit(Recorder& out) {
-    for (auto& [key, slots] : slots_)
-        slots.seen = false;
-    for (const Reading& reading : readings_) {
-        const Certificate& c = reading.certificate;
-        Attributes attributes{{"issuer", c.issuer},
-                              {"path", reading.path},
-                              {"position", std::to_string(reading.position)},
+void CertificateSource::read_files(std::vector<Question>& questions) {
+    const std::string prefix = on_disk("");
+    std::set<std::string> done;
+    for (const CertificateFileOptions& file : options_.files) {
+        const auto found = find_files(prefix + file.path);
+        const bool none = !found || found->empty();
+        if (none) {
+            problem(found ? file.path + ": no such file" : found.error().context);
+            if (done.insert(file.path).second) chains_.emplace_back().place = file.path;
+            continue;
+        }
+        for (const std::string& on_disk : *found) {
+            const std::string path = on_disk.substr(prefix.size());
+            if (done.insert(path).second) read_file_of(path, file, path == file.path, questions);
+        }
+    }
+}
+
+// `named`: the configuration names this very file, so that it must hold a certificate.
+void CertificateSource::read_file_of(const std::string& path, const CertificateFileOptions& options,
+                                     bool named, std::vector<Question>& questions) {
+    const auto content = read_file(on_disk(path), kCertificateFileBytesMax);
+    const bool denied = !content && content.error().code == Errc::permission;
+    const bool packed = content && is_pkcs12(*content);
+    if (denied || packed || !options.key.empty()) {
+        questions.push_back(
+            {chains_.size(),
+             FileProbe{on_disk(path),
+                       options.password_file.empty() ? "" : on_disk(options.password_file),
+                       options.key.empty() ? "" : on_disk(options.key)}});
+        chains_.emplace_back().place = path;
+        return;
+    }
+    auto file =
+        content ? parse_certificate_file(*content) : Result<CertificateFile>(fail(content.error()));
+    if (!file) {
+        // Other things may lie in a directory.
+        if (content && !named && file.error().code == Errc::not_found) return;
+        problem(content ? path + ": " + file.error().context : file.error().context);
+        chains_.emplace_back().place = path;
+        return;
+    }
+    for (const std::string& what : file->problems)
+        problem(path + ": " + what);
+    Chain& chain = chains_.emplace_back();
+    chain.place = path;
+    chain.readable = true;
+    chain.certificates = std::move(file->certificates);
+}
+
+void CertificateSource::ask(const std::vector<Question>& questions) {
+    if (questions.empty()) return;
+    std::vector<ProbeRequest> requests;
+    for (const Question& question : questions)
+        requests.push_back(question.request);
+    const auto answers = prober_->probe(requests);
+    for (std::size_t i = 0; i < answers.size(); ++i)
+        take_answer(chains_[questions[i].chain], answers[i]);
+}
+
+void CertificateSource::take_answer(Chain& chain, const Result<ProbeAnswer>& answer) {
+    if (!answer || !answer->error.empty()) {
+        problem(chain.place + ": " + (answer ? answer->error : answer.error().context));
+        return;
+    }
+    for (const std::string& der : answer->chain) {
+        auto certificate = parse_certificate(der);
+        if (certificate) {
+            chain.certificates.push_back(std::move(*certificate));
+        } else {
+            problem(chain.place + ": " + certificate.error().context);
+        }
+    }
+    chain.readable = !chain.certificates.empty();
+    chain.leaf_der = answer->chain.front();
+    const auto judge = [&](const std::string& verdict, const char* good,
+                           std::optional<bool>& finding, const std::string& told) {
+        if (verdict.empty()) return;
+        finding = verdict != good;
+        if (*finding) problem(chain.place + ": " + told);
+    };
+    Findings& findings = chain.findings;
+    judge(answer->trust, "ok", findings.untrusted, "not trusted: " + answer->trust);
+    judge(answer->name, "ok", findings.name_mismatch, "the certificate is for another name");
+    judge(answer->key, "match", findings.key_mismatch,
+          answer->key == "mismatch" ? "the private key is of another certificate" : answer->key);
+}
+
+// Renewed on disk, but the old one is still served: nobody told the server.
+void CertificateSource::compare_with_files() {
+    std::vector<Question> again;
+    std::vector<std::pair<std::size_t, CertificateFile>> suspects;
+    std::size_t at = chains_.size() - options_.endpoints.size();
+    for (const CertificateEndpointOptions& endpoint : options_.endpoints) {
+        const std::size_t index = at++;
+        Chain& chain = chains_[index];
+        if (endpoint.file.empty() || !chain.readable) continue;
+        auto expected = read_expected(endpoint.file);
+        if (!expected) {
+            problem(chain.place + ": cannot be compared with " + endpoint.file + ": " +
+                    expected.error().context);
+            continue;
+        }
+        chain.findings.not_current = false;
+        if (expected->first_der == chain.leaf_der ||
+            just_renewed(endpoint.file, expected->certificates.front()))
+            continue;
+        // A server with many workers answers with either while it is being reloaded.
+        again.push_back({index, EndpointProbe{endpoint.endpoint.host, endpoint.endpoint.port,
+                                              endpoint.endpoint.start_tls, endpoint.server_name,
+                                              endpoint.timeout}});
+        suspects.emplace_back(index, std::move(*expected));
+    }
+    if (again.empty()) return;
+    std::vector<ProbeRequest> requests;
+    for (const Question& question : again)
+        requests.push_back(question.request);
+    const auto answers = prober_->probe(requests);
+    for (std::size_t i = 0; i < suspects.size(); ++i) {
+        const auto& [index, expected] = suspects[i];
+        const bool same = answers[i] && !answers[i]->chain.empty() &&
+                          answers[i]->chain.front() == expected.first_der;
+        if (same) continue;
+        Chain& chain = chains_[index];
+        chain.findings.not_current = true;
+        const std::int64_t served_s = chain.certificates.front().not_after_s;
+        const std::int64_t file_s = expected.certificates.front().not_after_s;
+        problem(
+            chain.place + ": serves a certificate until " + date_of(served_s) +
+            (file_s > served_s
+                 ? ", its file has been renewed until " + date_of(file_s) + "; reload the server"
+                 : ", which is not the one in its file (until " + date_of(file_s) + ")"));
+    }
+}
+
+Result<CertificateFile> CertificateSource::read_expected(const std::string& path) {
+    const auto content = read_file(on_disk(path), kCertificateFileBytesMax);
+    if (content && !is_pkcs12(*content)) return parse_certificate_file(*content);
+    if (!content && content.error().code != Errc::permission) return fail(content.error());
+    const auto answers = prober_->probe({FileProbe{on_disk(path), "", ""}});
+    if (!answers.front()) return fail(answers.front().error());
+    const ProbeAnswer& answer = *answers.front();
+    if (!answer.error.empty()) return fail(Errc::unavailable, answer.error);
+    CertificateFile file;
+    RL_ASSIGN_OR_RETURN(Certificate leaf, parse_certificate(answer.chain.front()));
+    file.first_der = answer.chain.front();
+    file.certificates.push_back(std::move(leaf));
+    return file;
+}
+
+bool CertificateSource::just_renewed(const std::string& path, const Certificate& leaf) const {
+    struct stat info {};
+    const bool known = ::stat(on_disk(path).c_str(), &info) == 0;
+    const std::int64_t since_s = std::max(leaf.not_before_s, known ? info.st_mtim.tv_sec : 0);
+    return now_s_ - since_s < std::chrono::seconds(kReloadGrace).count();
+}
+
+void CertificateSource::emit_certificates(const Chain& chain, Recorder& out) {
+    const bool alone = chain.is_endpoint || chain.certificates.size() == 1;
+    for (std::size_t position = 0; position < chain.certificates.size(); ++position) {
+        const Certificate& c = chain.certificates[position];
+        Attributes attributes{{chain.is_endpoint ? "endpoint" : "path", chain.place},
+                              {"issuer", c.issuer},
+                              {"position", std::to_string(position)},
+                              {"role", std::string(role_of(c, position, alone))},
                               {"serial", c.serial},
                               {"subject", c.subject}};
         const auto [it, added] = slots_.try_emplace(to_string(SeriesDescriptor{"", attributes}));
-        Slots& slots = it->second;
+        CertificateSlots& slots = it->second;
         if (added) {
             slots.expiry = out.declare("tls.certificate.expiry_time", attributes);
             slots.remaining = out.declare("tls.certificate.remaining_time", attributes);
@@ -212,6 +286,34 @@ void CertificateSource::emit(Recorder& out) {
         }
         out.record(slots.valid, now_s_ >= c.not_before_s && now_s_ <= c.not_after_s ? 1 : 0);
     }
+}
+
+void CertificateSource::emit_flag(std::string_view metric, Attributes attributes, bool value,
+                                  Recorder& out) {
+    const auto [it, added] =
+        flags_.try_emplace(to_string(SeriesDescriptor{std::string(metric), attributes}));
+    if (added) it->second.slot = out.declare(metric, std::move(attributes));
+    it->second.seen = true;
+    out.record(it->second.slot, value ? 1 : 0);
+}
+
+void CertificateSource::emit(Recorder& out) {
+    for (auto& [key, slots] : slots_)
+        slots.seen = false;
+    for (auto& [key, flag] : flags_)
+        flag.seen = false;
+    for (const Chain& chain : chains_) {
+        const Attribute place{chain.is_endpoint ? "endpoint" : "path", chain.place};
+        emit_flag("tls.certificate.readable", {place}, chain.readable, out);
+        emit_certificates(chain, out);
+        const Findings& f = chain.findings;
+        for (const auto& [reason, finding] :
+             {std::pair{"untrusted", f.untrusted}, std::pair{"name_mismatch", f.name_mismatch},
+              std::pair{"key_mismatch", f.key_mismatch}, std::pair{"not_current", f.not_current}}) {
+            if (finding)
+                emit_flag("tls.certificate.finding", {place, {"reason", reason}}, *finding, out);
+        }
+    }
     std::erase_if(slots_, [&](const auto& entry) {
         if (entry.second.seen) return false;
         for (const SlotId slot : {entry.second.expiry, entry.second.remaining,
@@ -220,24 +322,90 @@ void CertificateSource::emit(Recorder& out) {
         }
         return true;
     });
+    std::erase_if(flags_, [&](const auto& entry) {
+        if (!entry.second.seen) out.retire(entry.second.slot);
+        return !entry.second.seen;
+    });
 }
 
 namespace {
 
+using std::chrono::milliseconds;
+constexpr milliseconds kTimeoutMin{100};
+constexpr milliseconds kTimeoutMax{60'000};
+
+void check_path(ConfigTable& table, std::string_view key, const std::string& path) {
+    if (!path.empty() && !path.starts_with('/')) {
+        table.error_at(key, "files must be absolute paths, not \"" + printable(path, 200) + "\"");
+    }
+}
+
+std::optional<CertificateEndpointOptions> make_endpoint(ConfigTable& table, std::string_view key,
+                                                        const std::string& url) {
+    auto endpoint = parse_endpoint(url);
+    if (!endpoint) {
+        table.error_at(key, endpoint.error().context);
+        return {};
+    }
+    CertificateEndpointOptions options;
+    options.endpoint = std::move(*endpoint);
+    options.server_name = options.endpoint.host;
+    return options;
+}
+
+void read_file_tables(ConfigTable& table, CertificateOptions& options) {
+    for (ConfigTable& file : table.tables("file")) {
+        CertificateFileOptions one{file.string("path", ""), file.string("key", ""),
+                                   file.string("password_file", "")};
+        if (one.path.empty()) file.error_at("path", "the certificate's path is missing");
+        for (const auto& [key, path] : {std::pair{"path", one.path}, std::pair{"key", one.key},
+                                        std::pair{"password_file", one.password_file}})
+            check_path(file, key, path);
+        options.files.push_back(std::move(one));
+    }
+    // After the tables: a file named by both is read as its table says.
+    for (const std::string& path : table.strings("files")) {
+        check_path(table, "files", path);
+        options.files.push_back({path, "", ""});
+    }
+}
+
+void read_endpoint_tables(ConfigTable& table, CertificateOptions& options) {
+    const milliseconds timeout =
+        table.duration("timeout", milliseconds{10'000}, kTimeoutMin, kTimeoutMax);
+    for (const std::string& url : table.strings("endpoints")) {
+        auto endpoint = make_endpoint(table, "endpoints", url);
+        if (!endpoint) continue;
+        endpoint->timeout = timeout;
+        options.endpoints.push_back(std::move(*endpoint));
+    }
+    for (ConfigTable& one : table.tables("endpoint")) {
+        auto endpoint = make_endpoint(one, "url", one.string("url", ""));
+        const std::string name = one.string("server_name", "");
+        const std::string file = one.string("file", "");
+        const milliseconds patience = one.duration("timeout", timeout, kTimeoutMin, kTimeoutMax);
+        check_path(one, "file", file);
+        if (!endpoint) continue;
+        if (!name.empty()) endpoint->server_name = name;
+        endpoint->file = file;
+        endpoint->timeout = patience;
+        options.endpoints.push_back(std::move(*endpoint));
+    }
+    std::set<std::string> urls;
+    for (const CertificateEndpointOptions& endpoint : options.endpoints) {
+        if (!urls.insert(endpoint.shown()).second)
+            table.error_at("endpoints", endpoint.shown() + " is given twice");
+    }
+}
+
 SourceMaker configure(ConfigTable& table) {
     CertificateOptions options;
-    options.files = table.strings("files");
-    if (table.skip("endpoints")) {
-        table.error_at("endpoints",
-                       "live endpoints are not supported by this version; take the key out");
-    }
-    for (const std::string& file : options.files) {
-        if (!file.starts_with('/'))
-            table.error_at("files", "files must be absolute paths, not \"" + file + "\"");
-    }
-    if (options.files.empty()) return {};
+    read_file_tables(table, options);
+    read_endpoint_tables(table, options);
+    if (options.files.empty() && options.endpoints.empty()) return {};
     return [options](const HostRoot& root) {
-        return std::make_unique<CertificateSource>(root, options);
+        return std::make_unique<CertificateSource>(root, options,
+                                                   std::make_unique<ProbeRunner>(find_certprobe()));
     };
 }
 

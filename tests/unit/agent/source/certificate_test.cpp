@@ -1,12 +1,14 @@
 #include "agent/source/certificate.h"
 
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <string>
 
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "agent/source/catalogue.h"
 #include "common/base/file.h"
-#include "common/base/text.h"
 #include "common/base/units.h"
 #include "tests/support/catch.h"
 #include "tests/support/sample_sink.h"
@@ -19,64 +21,61 @@ namespace {
 
 const std::filesystem::path kCerts = std::filesystem::path(RIDGELINE_FIXTURES) / "certs";
 
-std::string file(const char* name) {
-    return read_file(kCerts / name).value();
+std::string der_of(const char* name) {
+    return parse_certificate_file(read_file(kCerts / name).value()).value().first_der;
 }
-CertificateFile parsed(const char* name) {
-    return parse_certificate_file(file(name)).value();
+
+// Answers what it was told to, in turn, and keeps what it was asked.
+class FakeProber final : public Prober {
+  public:
+    std::vector<Result<ProbeAnswer>> probe(const std::vector<ProbeRequest>& requests) override {
+        std::vector<Result<ProbeAnswer>> given;
+        for (const ProbeRequest& request : requests) {
+            asked.push_back(request);
+            REQUIRE_FALSE(answers.empty());
+            given.push_back(answers.front());
+            answers.erase(answers.begin());
+        }
+        return given;
+    }
+    std::vector<ProbeRequest> asked;
+    std::vector<Result<ProbeAnswer>> answers;
+};
+
+// A source on the real root with a prober that the test talks to.
+struct Rig {
+    explicit Rig(CertificateOptions options)
+        : prober(new FakeProber),
+          source(root, std::move(options), std::unique_ptr<Prober>(prober)) {}
+    // "" when all is well, else the source's error.
+    std::string read(const char* time = "2027-01-01T00:00:00Z") {
+        const auto read = source.read({parse_rfc3339(time).value(), {}});
+        sink.values.clear();
+        source.emit(sink);
+        CHECK(sink.unknown.empty());
+        return read ? "" : read.error().context;
+    }
+    HostRoot root = HostRoot::open("/").value();
+    FakeProber* prober;
+    CertificateSource source;
+    test::SampleSink sink;
+};
+
+CertificateFileOptions file(const std::filesystem::path& path) {
+    return {path.string(), "", ""};
 }
-std::string date(std::int64_t seconds) {
-    return format_rfc3339(from_unix_ms(seconds * 1000));
+CertificateEndpointOptions endpoint(const char* url, const std::string& file = "") {
+    CertificateEndpointOptions options;
+    options.endpoint = parse_endpoint(url).value();
+    options.server_name = options.endpoint.host;
+    options.file = file;
+    return options;
+}
+ProbeAnswer served(const char* name) {
+    return {"", {der_of(name)}, "TLSv1.3", "ok", "ok", ""};
 }
 
 }  // namespace
-
-// The expected values are what `openssl x509 -noout -serial -dates -subject` says of the files.
-TEST_CASE("RSA, EC and Ed25519 certificates give their dates, names and serials", "[certificate]") {
-    const Certificate rsa = parsed("rsa.pem").certificates.at(0);
-    CHECK(date(rsa.not_before_s) == "2026-11-23T14:42:56Z");
-    CHECK(date(rsa.not_after_s) == "2027-11-23T14:42:56Z");
-    CHECK(rsa.subject == "www.example.com");
-    CHECK(rsa.serial == "5953c9f9077160178a567c3b926b78f9697a7051");
-    CHECK(parsed("ec.pem").certificates.at(0).subject == "api.example.com");
-    CHECK(parsed("ed25519.pem").certificates.at(0).serial ==
-          "794ac6a80a3f364cf2089073a95608a3cef3b685");
-    CHECK(date(parsed("expired.pem").certificates.at(0).not_after_s) == "2020-01-11T00:00:00Z");
-    CHECK(date(parsed("year9999.pem").certificates.at(0).not_after_s) == "9999-09-06T14:42:57Z");
-    CHECK(parsed("utf8.pem").certificates.at(0).subject == "O=Dächer & Söhne, OU=Zürich");
-    CHECK(parsed("rsa.der").certificates.at(0).serial == rsa.serial);
-}
-
-TEST_CASE("a bundle with text, blanks and a damaged block gives every certificate that is whole",
-          "[certificate]") {
-    const CertificateFile bundle = parsed("bundle.pem");
-    REQUIRE(bundle.certificates.size() == 2);
-    CHECK(bundle.certificates[1].subject == "ed.example.com");
-    const CertificateFile damaged =
-        parse_certificate_file("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n" +
-                               file("ec.pem") + "-----BEGIN CERTIFICATE-----\nMIIB")
-            .value();
-    CHECK(damaged.certificates.size() == 1);
-    CHECK(damaged.problems.size() == 2);
-    CHECK(parse_certificate_file("no certificate here").error().code == Errc::not_found);
-    CHECK(parse_certificate_file("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n")
-              .error()
-              .code == Errc::not_found);
-}
-
-TEST_CASE("a certificate cut or flipped at any byte is an error or a certificate, never a crash",
-          "[certificate]") {
-    const std::string der = file("rsa.der");
-    for (std::size_t cut = 0; cut < der.size(); ++cut)
-        CHECK_FALSE(parse_certificate(der.substr(0, cut)));
-    for (std::size_t at = 0; at < der.size(); ++at) {
-        for (const char flip : {'\x01', '\x7f', '\xff'}) {
-            std::string damaged = der;
-            damaged[at] = static_cast<char>(damaged[at] ^ flip);
-            (void)parse_certificate(damaged);
-        }
-    }
-}
 
 TEST_CASE("directories, globs and missing files: what can be read is, the rest is said",
           "[certificate]") {
@@ -85,34 +84,28 @@ TEST_CASE("directories, globs and missing files: what can be read is, the rest i
     std::filesystem::copy(kCerts / "rsa.pem", dir.path() / "real.pem");
     std::filesystem::create_symlink("../../real.pem", dir.path() / "live/a/fullchain.pem");
     std::ofstream(dir.path() / "live/readme.txt") << "not a certificate";
-    const std::string base = dir.path().string();
-    const auto root = HostRoot::open("/").value();
-    CertificateSource source(root, {{base + "/live/*/fullchain.pem", base, base + "/gone.pem"}});
-    const auto read = source.read({from_unix_ms(1'795'000'000'000), {}});
-    REQUIRE_FALSE(read);
-    CHECK(read.error().context == base + "/gone.pem: no such file");
-    REQUIRE(source.emits_after_error());
-    test::SampleSink sink;
-    source.emit(sink);
-    CHECK(sink.unknown.empty());
-    CHECK(sink.values.size() == 8);  // two places, four series each
+    Rig rig({{file(dir.path() / "live/*/fullchain.pem"), file(dir.path()),
+              file(dir.path() / "gone.pem")},
+             {}});
+    const std::string gone = (dir.path() / "gone.pem").string();
+    CHECK(rig.read() == gone + ": No such file or directory");
+    REQUIRE(rig.source.emits_after_error());
+    CHECK(rig.sink.values.size() == 2 * 4 + 3);  // two places with four series each, three flags
+    CHECK(rig.sink["tls.certificate.readable{path=\"" + gone + "\"}"] == 0);
     std::filesystem::remove(dir.path() / "real.pem");
-    (void)source.read({from_unix_ms(1'795'000'000'000), {}});
-    source.emit(sink);
-    CHECK(sink.values.empty());
+    rig.read();
+    CHECK(rig.sink["tls.certificate.readable{path=\"" +
+                   (dir.path() / "live/a/fullchain.pem").string() + "\"}"] == 0);  // dangling
+    for (const auto& [name, value] : rig.sink.values)
+        CHECK(name.starts_with("tls.certificate.readable"));
 }
 
 TEST_CASE("remaining time and validity follow the clock", "[certificate]") {
-    const auto root = HostRoot::open("/").value();
-    CertificateSource source(root, {{(kCerts / "rsa.pem").string()}});
     const auto at = [&](const char* time) {
-        REQUIRE(source.read({parse_rfc3339(time).value(), {}}));
-        test::SampleSink sink;
-        CertificateSource fresh(root, {{(kCerts / "rsa.pem").string()}});
-        REQUIRE(fresh.read({parse_rfc3339(time).value(), {}}));
-        fresh.emit(sink);
+        Rig rig({{file(kCerts / "rsa.pem")}, {}});
+        CHECK(rig.read(time).empty());
         std::map<std::string, double> by_metric;
-        for (const auto& [name, value] : sink.values)
+        for (const auto& [name, value] : rig.sink.values)
             by_metric[name.substr(0, name.find('{'))] = value;
         return by_metric;
     };
@@ -124,35 +117,132 @@ TEST_CASE("remaining time and validity follow the clock", "[certificate]") {
     CHECK(at("2027-05-25T02:42:56Z")["tls.certificate.lifetime_used"] == Approx(0.5).margin(0.01));
 }
 
-// A corpus of odd certificates, where there is one: files/, and expected.tsv with what `openssl
-// x509` says of each (columns: file, index, sha256, openssl, cryptography, not before, not after,
-// …).
-TEST_CASE("whatever dates we find in a certificate corpus are those OpenSSL finds",
-          "[certificate][corpus]") {
-    const char* corpus = std::getenv("RIDGELINE_CERT_CORPUS");
-    if (corpus == nullptr) return;
-    const std::string expected =
-        read_file(std::filesystem::path(corpus) / "expected.tsv", 64U << 20).value();
-    std::string_view rest = expected;
-    next_line(rest);
-    std::size_t read = 0, compared = 0;
-    while (!rest.empty()) {
-        const auto columns = split(next_line(rest), '\t');
-        if (columns.size() < 13 || columns[3] != "ok" || columns[12] != "1") continue;
-        const auto content =
-            read_file(std::filesystem::path(corpus) / "files" / columns[0], 64U << 20);
-        if (!content) continue;
-        ++compared;
-        const auto file = parse_certificate_file(*content);
-        const auto index = to_u64(columns[1]);
-        if (!file || !index || file->problems.size() + file->certificates.size() <= *index ||
-            !file->problems.empty())
-            continue;
-        ++read;
-        INFO(columns[0] << " " << *index);
-        CHECK(std::to_string(file->certificates[*index].not_before_s) == columns[5]);
-        CHECK(std::to_string(file->certificates[*index].not_after_s) == columns[6]);
-    }
-    CHECK(compared > 1000);
-    CHECK(static_cast<double>(read) > 0.97 * static_cast<double>(compared));
+TEST_CASE("the certificates of a bundle are told apart by position and role", "[certificate]") {
+    Rig rig({{file(kCerts / "chain.pem")}, {}});
+    CHECK(rig.read().empty());
+    std::string names;
+    for (const auto& [name, value] : rig.sink.values)
+        names += name + '\n';
+    CHECK(names.find("position=\"0\",role=\"leaf\"") != std::string::npos);
+    CHECK(names.find("position=\"1\",role=\"intermediate\"") != std::string::npos);
+}
+
+TEST_CASE("what the agent may not read, and PKCS#12, is asked of the helper", "[certificate]") {
+    CertificateFileOptions keystore{(kCerts / "leaf.p12").string(), "", "/etc/password"};
+    Rig rig({{keystore}, {}});
+    rig.prober->answers = {ProbeAnswer{"", {der_of("rsa.pem")}, "", "", "", ""}};
+    CHECK(rig.read().empty());
+    REQUIRE(rig.prober->asked.size() == 1);
+    const auto& asked = std::get<FileProbe>(rig.prober->asked[0]);
+    CHECK(asked.path == (kCerts / "leaf.p12").string());
+    CHECK(asked.password_file == "/etc/password");
+    CHECK(rig.sink["tls.certificate.readable{path=\"" + (kCerts / "leaf.p12").string() + "\"}"] ==
+          1);
+    rig.prober->answers = {ProbeAnswer{"the password is wrong", {}, "", "", "", ""}};
+    CHECK(rig.read() == (kCerts / "leaf.p12").string() + ": the password is wrong");
+}
+
+TEST_CASE("a private key of another certificate is a finding", "[certificate]") {
+    CertificateFileOptions pair{(kCerts / "rsa.pem").string(), "/etc/ssl/private/key.pem", ""};
+    Rig rig({{pair}, {}});
+    const std::string finding =
+        "tls.certificate.finding{path=\"" + pair.path + "\",reason=\"key_mismatch\"}";
+    rig.prober->answers = {ProbeAnswer{"", {der_of("rsa.pem")}, "", "", "", "match"}};
+    CHECK(rig.read().empty());
+    CHECK(rig.sink[finding] == 0);
+    rig.prober->answers = {ProbeAnswer{"", {der_of("rsa.pem")}, "", "", "", "mismatch"}};
+    CHECK(rig.read() == pair.path + ": the private key is of another certificate");
+    CHECK(rig.sink[finding] == 1);
+}
+
+TEST_CASE("an endpoint gives its chain and what is wrong with it", "[certificate]") {
+    Rig rig({{}, {endpoint("https://www.example.com")}});
+    const std::string place = "endpoint=\"https://www.example.com:443\"";
+    ProbeAnswer answer = served("rsa.pem");
+    answer.trust = "self-signed certificate";
+    answer.name = "mismatch";
+    rig.prober->answers = {answer};
+    CHECK(rig.read() ==
+          "https://www.example.com:443: not trusted: self-signed certificate (and 1 more)");
+    CHECK(rig.sink["tls.certificate.readable{" + place + "}"] == 1);
+    CHECK(rig.sink["tls.certificate.finding{" + place + ",reason=\"untrusted\"}"] == 1);
+    CHECK(rig.sink["tls.certificate.finding{" + place + ",reason=\"name_mismatch\"}"] == 1);
+    rig.prober->answers = {served("rsa.pem")};
+    CHECK(rig.read().empty());
+    CHECK(rig.sink["tls.certificate.finding{" + place + ",reason=\"untrusted\"}"] == 0);
+    rig.prober->answers = {fail(Errc::unavailable, "certprobe was killed: Segmentation fault")};
+    CHECK(rig.read() == "https://www.example.com:443: certprobe was killed: Segmentation fault");
+    CHECK(rig.sink["tls.certificate.readable{" + place + "}"] == 0);
+    CHECK(rig.sink.values.size() == 1);  // nothing old is repeated
+}
+
+TEST_CASE("renewed on disk but the old one still served is a finding", "[certificate]") {
+    const std::string path = (kCerts / "renewed.pem").string();
+    Rig rig({{}, {endpoint("https://www.example.com", path)}});
+    const std::string finding =
+        "tls.certificate.finding{endpoint=\"https://www.example.com:443\",reason=\"not_current\"}";
+    rig.prober->answers = {served("renewed.pem")};
+    CHECK(rig.read("2030-01-01T00:00:00Z").empty());
+    CHECK(rig.sink[finding] == 0);
+
+    rig.prober->answers = {served("rsa.pem"), served("rsa.pem")};
+    CHECK(rig.read("2030-01-01T00:00:00Z") ==
+          "https://www.example.com:443: serves a certificate until 2027-11-23, its file has been "
+          "renewed until 2036-11-20; reload the server");
+    CHECK(rig.sink[finding] == 1);
+    CHECK(rig.prober->asked.size() == 3);
+
+    // One worker of the server still had the old one.
+    rig.prober->answers = {served("rsa.pem"), served("renewed.pem")};
+    CHECK(rig.read("2030-01-01T00:00:00Z").empty());
+    CHECK(rig.sink[finding] == 0);
+}
+
+TEST_CASE("a file that was renewed minutes ago is no finding yet", "[certificate]") {
+    const test::TempDir dir;
+    std::filesystem::copy(kCerts / "renewed.pem", dir.path() / "cert.pem");
+    const std::string path = (dir.path() / "cert.pem").string();
+    const timespec renewed[2] = {{1'893'456'000, 0}, {1'893'456'000, 0}};  // 2030-01-01T00:00:00Z
+    REQUIRE(::utimensat(AT_FDCWD, path.c_str(), renewed, 0) == 0);
+    Rig rig({{}, {endpoint("https://www.example.com", path)}});
+    rig.prober->answers = {served("rsa.pem")};
+    CHECK(rig.read("2030-01-01T00:29:59Z").empty());
+    rig.prober->answers = {served("rsa.pem"), served("rsa.pem")};
+    CHECK_FALSE(rig.read("2030-01-01T00:30:00Z").empty());
+}
+
+TEST_CASE("a configuration of certificates is read, and refused where it is wrong",
+          "[certificate]") {
+    const auto errors = [](const char* text) {
+        ConfigDocument document = ConfigDocument::parse(text, "agent.toml");
+        ConfigTable root = document.root();
+        (void)read_sources_config(root, std::chrono::seconds{1});
+        root.close();
+        const auto& all = document.errors();
+        return all.empty() ? std::string() : to_string(all.front());
+    };
+    CHECK(errors(R"([source.certificate]
+files = ["/etc/letsencrypt/live/*/fullchain.pem", "/etc/ssl/private/"]
+endpoints = ["https://www.example.com", "smtp://mail.example.com:587", "example.com:8443"]
+timeout = "5s"
+[[source.certificate.file]]
+path = "/srv/app.p12"
+password_file = "/srv/app.password"
+[[source.certificate.endpoint]]
+url = "https://10.0.0.5"
+server_name = "www.example.com"
+file = "/etc/letsencrypt/live/www/fullchain.pem"
+timeout = "2s"
+)") == "");
+    CHECK(errors("[source.certificate]\nfiles = [\"cert.pem\"]\n") ==
+          "agent.toml:2:9: files must be absolute paths, not \"cert.pem\"");
+    CHECK(errors("[source.certificate]\nendpoints = [\"example.com\"]\n") ==
+          "agent.toml:2:13: \"example.com\": give a port (HOST:PORT) or a scheme (https://HOST)");
+    CHECK(
+        errors("[source.certificate]\nendpoints = [\"gopher://a:70\"]\n")
+            .starts_with("agent.toml:2:13: \"gopher://a:70\": unknown scheme; known are https, "));
+    CHECK(errors("[[source.certificate.endpoint]]\nurl = \"https://a\"\nsni = \"b\"\n")
+              .find("unknown key \"sni\"") != std::string::npos);
+    CHECK(errors("[source.certificate]\nendpoints = [\"https://a\", \"https://a:443/path\"]\n") ==
+          "agent.toml:2:13: https://a:443 is given twice");
 }

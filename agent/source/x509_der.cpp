@@ -1,6 +1,6 @@
-// The walk over one certificate's DER: RFC 5280 §4.1, as far as dates, names and serial. Never
-// looks into key, signature or extensions, so nothing there can make it refuse. No recursion; every
-// length is checked by mbedTLS's asn1 functions against the end of what encloses it.
+// The walk over one certificate's DER: RFC 5280 §4.1, as far as dates, names, serial and whether it
+// is an authority's. Nothing in key, signature or extensions can make it refuse. No recursion;
+// every length is checked by mbedTLS's asn1 functions against the end of what encloses it.
 #include <algorithm>
 #include <array>
 #include <chrono>
@@ -8,7 +8,7 @@
 
 #include <mbedtls/asn1.h>
 
-#include "agent/source/certificate.h"
+#include "agent/source/x509.h"
 #include "common/base/text.h"
 
 namespace ridgeline::agent {
@@ -18,10 +18,13 @@ namespace {
 constexpr std::size_t kSerialBytesMax = 64;
 constexpr std::size_t kNameBytesMax = 256;
 constexpr std::size_t kNamePartsMax = 64;
+constexpr std::size_t kExtensionsMax = 256;
 
 constexpr int kSequence = MBEDTLS_ASN1_CONSTRUCTED | MBEDTLS_ASN1_SEQUENCE;
 constexpr int kSet = MBEDTLS_ASN1_CONSTRUCTED | MBEDTLS_ASN1_SET;
 constexpr int kVersion = MBEDTLS_ASN1_CONTEXT_SPECIFIC | MBEDTLS_ASN1_CONSTRUCTED | 0;
+constexpr int kExtensions = MBEDTLS_ASN1_CONTEXT_SPECIFIC | MBEDTLS_ASN1_CONSTRUCTED | 3;
+constexpr std::string_view kBasicConstraints = "\x55\x1D\x13";  // 2.5.29.19
 
 tl::unexpected<Error> bad(const char* what) {
     return fail(Errc::corrupt, std::string("certificate: ") + what);
@@ -174,7 +177,47 @@ std::optional<std::pair<std::int64_t, std::int64_t>> decode_validity(std::string
     return std::pair{*not_before, *not_after};
 }
 
+// RFC 5280 §4.2.1.9. Extensions that make no sense say nothing.
+bool has_authority_constraint(Der tbs_rest) {
+    int tag = 0;
+    while (!tbs_rest.empty() && tbs_rest.next_tag() != kExtensions) {
+        if (!tbs_rest.take_any(tag)) return false;  // the unique identifiers of version 2
+    }
+    const auto wrapped = tbs_rest.take(kExtensions);
+    if (!wrapped) return false;
+    Der wrapper(*wrapped);
+    const auto list = wrapper.take(kSequence);
+    if (!list) return false;
+    Der extensions(*list);
+    for (std::size_t i = 0; i < kExtensionsMax && !extensions.empty(); ++i) {
+        const auto extension = extensions.take(kSequence);
+        if (!extension) return false;
+        Der fields(*extension);
+        const auto oid = fields.take(MBEDTLS_ASN1_OID);
+        if (!oid || *oid != kBasicConstraints) continue;
+        if (fields.next_tag() == MBEDTLS_ASN1_BOOLEAN) (void)fields.take(MBEDTLS_ASN1_BOOLEAN);
+        const auto value = fields.take(MBEDTLS_ASN1_OCTET_STRING);
+        if (!value) return false;
+        Der octets(*value);
+        const auto constraints = octets.take(kSequence);
+        if (!constraints) return false;
+        Der members(*constraints);
+        const auto is_ca = members.take(MBEDTLS_ASN1_BOOLEAN);
+        return is_ca && is_ca->size() == 1 && is_ca->front() != '\0';
+    }
+    return false;
+}
+
 }  // namespace
+
+bool is_pkcs12(std::string_view content) {
+    Der outer(content);
+    const auto pfx = outer.take(kSequence);
+    if (!pfx) return false;
+    Der inner(*pfx);
+    const auto version = inner.take(MBEDTLS_ASN1_INTEGER);
+    return version && *version == "\x03" && inner.next_tag() == kSequence;
+}
 
 Result<Certificate> parse_certificate(std::string_view der) {
     Der outer(der);
@@ -184,7 +227,8 @@ Result<Certificate> parse_certificate(std::string_view der) {
     const auto tbs_bytes = inner.take(kSequence);
     if (!tbs_bytes) return bad("no TBSCertificate");
     Der tbs(*tbs_bytes);
-    if (tbs.next_tag() == kVersion && !tbs.take(kVersion)) return bad("bad version");
+    const bool version_given = tbs.next_tag() == kVersion;
+    if (version_given && !tbs.take(kVersion)) return bad("bad version");
     const auto serial = tbs.take(MBEDTLS_ASN1_INTEGER);
     if (!serial || serial->empty()) return bad("no serial number");
     if (!tbs.take(kSequence)) return bad("no signature algorithm");
@@ -206,6 +250,8 @@ Result<Certificate> parse_certificate(std::string_view der) {
     result.not_after_s = validity->second;
     result.issuer = *issuer;
     result.subject = *subject;
+    result.self_issued = *issuer_bytes == *subject_bytes;
+    result.is_authority = has_authority_constraint(tbs) || (!version_given && result.self_issued);
     std::string_view digits = *serial;
     if (digits.size() > 1 && digits[0] == '\0')
         digits.remove_prefix(1);  // the sign of a positive integer

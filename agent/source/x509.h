@@ -1,0 +1,49 @@
+// X.509 certificates as bytes: DER, and PEM files with one or many.
+//
+// Dates, names and serial are read by a bounds-checked walk over the DER (RFC 5280), because a TLS
+// library refuses whole certificates over keys and extensions that a monitor need not understand.
+// Pure.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/base/result.h"
+
+namespace ridgeline::agent {
+
+struct Certificate {
+    std::int64_t not_before_s = 0;  // Unix seconds; years 0000–9999
+    std::int64_t not_after_s = 0;
+    std::string subject;  // the common name, else the whole name "O=…, C=…"; printable
+    std::string issuer;
+    std::string serial;  // hexadecimal, at most 64 bytes of it
+    bool is_authority =
+        false;  // may sign others: basicConstraints, or a self-issued one of version 1
+    bool self_issued = false;  // subject and issuer are the same name
+};
+
+// One certificate in DER; bytes after it are ignored. Errc::corrupt says what is wrong.
+Result<Certificate> parse_certificate(std::string_view der);
+
+struct CertificateFile {
+    std::vector<Certificate> certificates;  // in the file's order: the leaf comes first in a chain
+    std::vector<std::string> problems;      // blocks that could not be read
+    std::string first_der;                  // of certificates[0]
+};
+inline constexpr std::size_t kCertificatesPerFileMax = 2000;
+inline constexpr std::size_t kCertificateFileBytesMax = 4U << 20;
+// PEM blocks or a single DER certificate. Errc::not_found when there is no certificate in it at
+// all, Errc::unsupported for a Java keystore.
+Result<CertificateFile> parse_certificate_file(std::string_view content);
+// Looks like a PKCS#12 file (RFC 7292 §4), which only the helper can read.
+bool is_pkcs12(std::string_view content);
+
+// What a certificate is in its chain: "leaf", "intermediate" or "root". `alone`: nothing else is in
+// the file; what stands alone is what is used.
+std::string_view role_of(const Certificate& certificate, std::size_t position, bool alone);
+
+}  // namespace ridgeline::agent

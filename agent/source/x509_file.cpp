@@ -1,0 +1,112 @@
+// Files of certificates: PEM blocks (RFC 7468, read leniently) or one DER certificate.
+#include <algorithm>
+#include <optional>
+
+#include <mbedtls/base64.h>
+
+#include "agent/source/x509.h"
+#include "common/base/text.h"
+
+namespace ridgeline::agent {
+
+namespace {
+
+constexpr std::string_view kJks = "\xFE\xED\xFE\xED";    // java.security.KeyStore "JKS"
+constexpr std::string_view kJceks = "\xCE\xCE\xCE\xCE";  // and "JCEKS"
+constexpr std::string_view kBegin = "-----BEGIN ";
+constexpr std::string_view kEnd = "-----END ";
+
+bool is_certificate_label(std::string_view label) {
+    return label == "CERTIFICATE" || label == "X509 CERTIFICATE" || label == "TRUSTED CERTIFICATE";
+}
+
+// RFC 7468, leniently: blanks at the ends of lines, any line length, text around the blocks.
+std::optional<std::string> decode_base64(std::string_view body) {
+    std::string packed;
+    packed.reserve(body.size());
+    std::copy_if(body.begin(), body.end(), std::back_inserter(packed),
+                 [](char c) { return c != ' ' && c != '\t' && c != '\r' && c != '\n'; });
+    std::string der(packed.size() / 4 * 3 + 3, '\0');
+    std::size_t written = 0;
+    if (mbedtls_base64_decode(reinterpret_cast<unsigned char*>(der.data()), der.size(), &written,
+                              reinterpret_cast<const unsigned char*>(packed.data()),
+                              packed.size()) != 0) {
+        return {};
+    }
+    der.resize(written);
+    return der;
+}
+
+void add(CertificateFile& file, std::string_view der, std::size_t block) {
+    auto certificate = parse_certificate(der);
+    if (certificate) {
+        if (file.certificates.empty()) file.first_der = der;
+        file.certificates.push_back(std::move(*certificate));
+    } else {
+        file.problems.push_back("block " + std::to_string(block) + ": " +
+                                certificate.error().context);
+    }
+}
+
+// The next block's label and body; nullopt when there is none that is complete.
+struct PemBlock {
+    std::string_view label;
+    std::string_view body;
+};
+std::optional<PemBlock> next_block(std::string_view& rest) {
+    const std::size_t begin = rest.find(kBegin);
+    if (begin == std::string_view::npos) return {};
+    rest.remove_prefix(begin + kBegin.size());
+    const std::size_t label_end = rest.find("-----");
+    if (label_end == std::string_view::npos) return {};
+    const std::string_view label = rest.substr(0, label_end);
+    rest.remove_prefix(label_end + 5);
+    const std::size_t end = rest.find(kEnd);
+    if (end == std::string_view::npos) return PemBlock{label, {}};
+    const std::string_view body = rest.substr(0, end);
+    rest.remove_prefix(end + kEnd.size());
+    return PemBlock{label, body};
+}
+
+}  // namespace
+
+Result<CertificateFile> parse_certificate_file(std::string_view content) {
+    CertificateFile file;
+    if (content.starts_with(kJks) || content.starts_with(kJceks)) {
+        return fail(Errc::unsupported,
+                    "a Java keystore; make it a PKCS#12 file with keytool -importkeystore "
+                    "-deststoretype pkcs12, or a PEM file");
+    }
+    if (!content.empty() && content.front() == '\x30') {
+        add(file, content, 1);
+    } else {
+        std::size_t blocks = 0;
+        for (auto block = next_block(content); block; block = next_block(content)) {
+            if (!is_certificate_label(block->label)) continue;
+            if (++blocks > kCertificatesPerFileMax) {
+                file.problems.push_back("more than " + std::to_string(kCertificatesPerFileMax) +
+                                        " certificates; the rest is left out");
+                break;
+            }
+            const auto der = decode_base64(block->body);
+            if (der) {
+                add(file, *der, blocks);
+            } else {
+                file.problems.push_back("block " + std::to_string(blocks) +
+                                        ": not base64, or cut short");
+            }
+        }
+    }
+    if (file.certificates.empty()) {
+        return fail(file.problems.empty() ? Errc::not_found : Errc::corrupt,
+                    file.problems.empty() ? "no certificate in it" : file.problems.front());
+    }
+    return file;
+}
+
+std::string_view role_of(const Certificate& certificate, std::size_t position, bool alone) {
+    if (!certificate.is_authority || (position == 0 && alone)) return "leaf";
+    return certificate.self_issued ? "root" : "intermediate";
+}
+
+}  // namespace ridgeline::agent
