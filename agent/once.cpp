@@ -121,12 +121,12 @@ void print_certificates(const Sampled& sampled, std::ostream& out) {
             std::to_string(static_cast<std::int64_t>(std::floor(row.remaining / 86400)));
         days.insert(0, days.size() < 9 ? 9 - days.size() : 0, ' ');
         const std::string place = place_of(*row.attributes);
-        const std::string role = attribute(*row.attributes, "role");
+        const std::string kind = attribute(*row.attributes, "kind");
         out << "  " << days << "  "
             << format_rfc3339(from_unix_ms(static_cast<std::int64_t>(row.expiry) * 1000)) << "  "
             << attribute(*row.attributes, "subject") << "\n             " << place;
         if (attribute(*row.attributes, "position") != "0")
-            out << " (" << role << ", certificate " << attribute(*row.attributes, "position")
+            out << " (" << kind << ", certificate " << attribute(*row.attributes, "position")
                 << " of the chain)";
         out << ", issued by " << attribute(*row.attributes, "issuer") << '\n';
         const auto found = findings.find(place);

@@ -264,8 +264,8 @@ void CertificateSource::emit_certificates(const Chain& chain, Recorder& out) {
         const Certificate& c = chain.certificates[position];
         Attributes attributes{{chain.is_endpoint ? "endpoint" : "path", chain.place},
                               {"issuer", c.issuer},
+                              {"kind", std::string(kind_of(c, position, alone))},
                               {"position", std::to_string(position)},
-                              {"role", std::string(role_of(c, position, alone))},
                               {"serial", c.serial},
                               {"subject", c.subject}};
         const auto [it, added] = slots_.try_emplace(to_string(SeriesDescriptor{"", attributes}));

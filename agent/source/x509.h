@@ -44,6 +44,6 @@ bool is_pkcs12(std::string_view content);
 
 // What a certificate is in its chain: "leaf", "intermediate" or "root". `alone`: nothing else is in
 // the file; what stands alone is what is used.
-std::string_view role_of(const Certificate& certificate, std::size_t position, bool alone);
+std::string_view kind_of(const Certificate& certificate, std::size_t position, bool alone);
 
 }  // namespace ridgeline::agent

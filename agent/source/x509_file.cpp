@@ -104,7 +104,7 @@ Result<CertificateFile> parse_certificate_file(std::string_view content) {
     return file;
 }
 
-std::string_view role_of(const Certificate& certificate, std::size_t position, bool alone) {
+std::string_view kind_of(const Certificate& certificate, std::size_t position, bool alone) {
     if (!certificate.is_authority || (position == 0 && alone)) return "leaf";
     return certificate.self_issued ? "root" : "intermediate";
 }

@@ -97,6 +97,21 @@ std::string_view to_string(Refusal refusal) {
     return "";
 }
 
+namespace {
+
+// AWS refuses a name that comes twice. A tag called like one of the series' attributes keeps its
+// value under the name it has in our configuration.
+void set_tags_apart(std::vector<Dimension>& dimensions) {
+    for (std::size_t i = 0; i < dimensions.size(); ++i) {
+        const bool again =
+            std::any_of(dimensions.begin() + static_cast<std::ptrdiff_t>(i) + 1, dimensions.end(),
+                        [&](const Dimension& later) { return later.name == dimensions[i].name; });
+        if (again) dimensions[i].name.insert(0, "tag.");
+    }
+}
+
+}  // namespace
+
 Selection::Selection(const CloudWatchConfig& config)
     : include_(config.include),
       exclude_(config.exclude),
@@ -134,6 +149,7 @@ Selected Selection::select(const HostInfo& host, const SeriesDescriptor& series)
         for (const Attribute& attribute : series.attributes)
             out.identity.dimensions.push_back({attribute.key, attribute.value});
     }
+    set_tags_apart(out.identity.dimensions);
     if (const auto refusal = refusal_of(out.identity)) return *refusal;
     return out;
 }

@@ -95,11 +95,11 @@ TEST_CASE("an authority's certificate is told from a leaf", "[x509]") {
     const Certificate leaf = parsed("chain.pem").certificates.at(0);
     CHECK_FALSE(leaf.is_authority);  // basicConstraints says CA:FALSE
 
-    CHECK(role_of(leaf, 0, false) == "leaf");
-    CHECK(role_of(intermediate, 1, false) == "intermediate");
-    CHECK(role_of(ca, 2, false) == "root");
-    CHECK(role_of(ca, 0, true) == "leaf");  // a self-signed one that is used as it stands
-    CHECK(role_of(ca, 0, false) == "root");
+    CHECK(kind_of(leaf, 0, false) == "leaf");
+    CHECK(kind_of(intermediate, 1, false) == "intermediate");
+    CHECK(kind_of(ca, 2, false) == "root");
+    CHECK(kind_of(ca, 0, true) == "leaf");  // a self-signed one that is used as it stands
+    CHECK(kind_of(ca, 0, false) == "root");
 }
 
 TEST_CASE("a PKCS#12 file is not taken for a certificate, nor the other way round", "[x509]") {

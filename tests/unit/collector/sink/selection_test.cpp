@@ -56,6 +56,18 @@ TEST_CASE("dimensions are the configured ones and every attribute", "[selection]
               {"role", "web"}, {"host", "web-1"}, {"mountpoint", "/"}, {"state", "used"}});
 }
 
+TEST_CASE("a tag called like an attribute is told apart from it", "[selection]") {
+    CloudWatchConfig config = everything();
+    config.dimensions = {"host", "tag.state"};
+    HostInfo host = web_host();
+    host.tags = {{"state", "Ohio"}};
+    const auto metric = identity(Selection(config).select(
+        host, {"system.filesystem.usage", {{"mountpoint", "/"}, {"state", "used"}}}));
+    CHECK(metric.dimensions ==
+          std::vector<Dimension>{
+              {"host", "web-1"}, {"tag.state", "Ohio"}, {"mountpoint", "/"}, {"state", "used"}});
+}
+
 TEST_CASE("ratios keep their scale under our names and are Percent under cwagent's",
           "[selection]") {
     CloudWatchConfig config = everything();
