@@ -29,6 +29,15 @@ struct Certificate {
 // One certificate in DER; bytes after it are ignored. Errc::corrupt says what is wrong.
 Result<Certificate> parse_certificate(std::string_view der);
 
+// The certificates of a file as bytes.
+struct CertificateBlocks {
+    std::vector<std::string> ders;      // in the file's order; a block that is no base64 is empty
+    std::vector<std::string> problems;  // what was left out
+};
+// PEM blocks, or the whole file as one DER. Errc::not_found when there is no certificate in it at
+// all, Errc::unsupported for a Java keystore.
+Result<CertificateBlocks> split_certificate_file(std::string_view content);
+
 struct CertificateFile {
     std::vector<Certificate> certificates;  // in the file's order: the leaf comes first in a chain
     std::vector<std::string> problems;      // blocks that could not be read
@@ -36,8 +45,7 @@ struct CertificateFile {
 };
 inline constexpr std::size_t kCertificatesPerFileMax = 2000;
 inline constexpr std::size_t kCertificateFileBytesMax = 4U << 20;
-// PEM blocks or a single DER certificate. Errc::not_found when there is no certificate in it at
-// all, Errc::unsupported for a Java keystore.
+// Errors as of split_certificate_file, and Errc::corrupt when none of its certificates can be read.
 Result<CertificateFile> parse_certificate_file(std::string_view content);
 // Looks like a PKCS#12 file (RFC 7292 §4), which only the helper can read.
 bool is_pkcs12(std::string_view content);

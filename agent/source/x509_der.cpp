@@ -210,13 +210,14 @@ bool has_authority_constraint(Der tbs_rest) {
 
 }  // namespace
 
+// PFX ::= SEQUENCE { version INTEGER 3, … SEQUENCE }; told by its beginning, so that one that is
+// cut short is still one.
 bool is_pkcs12(std::string_view content) {
-    Der outer(content);
-    const auto pfx = outer.take(kSequence);
-    if (!pfx) return false;
-    Der inner(*pfx);
-    const auto version = inner.take(MBEDTLS_ASN1_INTEGER);
-    return version && *version == "\x03" && inner.next_tag() == kSequence;
+    if (content.size() < 2 || content[0] != '\x30') return false;
+    const auto length = static_cast<unsigned char>(content[1]);
+    const std::size_t header = length < 0x80 ? 2 : 2 + (length & 0x7FU);
+    return header <= 6 && content.size() > header &&
+           content.substr(header).starts_with("\x02\x01\x03\x30");
 }
 
 Result<Certificate> parse_certificate(std::string_view der) {

@@ -37,17 +37,6 @@ std::optional<std::string> decode_base64(std::string_view body) {
     return der;
 }
 
-void add(CertificateFile& file, std::string_view der, std::size_t block) {
-    auto certificate = parse_certificate(der);
-    if (certificate) {
-        if (file.certificates.empty()) file.first_der = der;
-        file.certificates.push_back(std::move(*certificate));
-    } else {
-        file.problems.push_back("block " + std::to_string(block) + ": " +
-                                certificate.error().context);
-    }
-}
-
 // The next block's label and body; nullopt when there is none that is complete.
 struct PemBlock {
     std::string_view label;
@@ -70,37 +59,51 @@ std::optional<PemBlock> next_block(std::string_view& rest) {
 
 }  // namespace
 
-Result<CertificateFile> parse_certificate_file(std::string_view content) {
-    CertificateFile file;
+Result<CertificateBlocks> split_certificate_file(std::string_view content) {
     if (content.starts_with(kJks) || content.starts_with(kJceks)) {
         return fail(Errc::unsupported,
                     "a Java keystore; make it a PKCS#12 file with keytool -importkeystore "
                     "-deststoretype pkcs12, or a PEM file");
     }
-    if (!content.empty() && content.front() == '\x30') {
-        add(file, content, 1);
-    } else {
-        std::size_t blocks = 0;
-        for (auto block = next_block(content); block; block = next_block(content)) {
-            if (!is_certificate_label(block->label)) continue;
-            if (++blocks > kCertificatesPerFileMax) {
-                file.problems.push_back("more than " + std::to_string(kCertificatesPerFileMax) +
-                                        " certificates; the rest is left out");
-                break;
-            }
-            const auto der = decode_base64(block->body);
-            if (der) {
-                add(file, *der, blocks);
-            } else {
-                file.problems.push_back("block " + std::to_string(blocks) +
-                                        ": not base64, or cut short");
-            }
+    CertificateBlocks found;
+    if (content.starts_with('\x30')) {
+        found.ders.emplace_back(content);
+        return found;
+    }
+    for (auto block = next_block(content); block; block = next_block(content)) {
+        if (!is_certificate_label(block->label)) continue;
+        if (found.ders.size() == kCertificatesPerFileMax) {
+            found.problems.push_back("more than " + std::to_string(kCertificatesPerFileMax) +
+                                     " certificates; the rest is left out");
+            break;
         }
+        auto der = decode_base64(block->body);
+        if (!der || der->empty()) {
+            found.problems.push_back("block " + std::to_string(found.ders.size() + 1) +
+                                     ": not base64, or cut short");
+        }
+        found.ders.push_back(der ? std::move(*der) : std::string());
     }
-    if (file.certificates.empty()) {
-        return fail(file.problems.empty() ? Errc::not_found : Errc::corrupt,
-                    file.problems.empty() ? "no certificate in it" : file.problems.front());
+    if (found.ders.empty()) return fail(Errc::not_found, "no certificate in it");
+    return found;
+}
+
+Result<CertificateFile> parse_certificate_file(std::string_view content) {
+    RL_ASSIGN_OR_RETURN(CertificateBlocks blocks, split_certificate_file(content));
+    CertificateFile file;
+    file.problems = std::move(blocks.problems);
+    for (std::size_t i = 0; i < blocks.ders.size(); ++i) {
+        if (blocks.ders[i].empty()) continue;
+        auto certificate = parse_certificate(blocks.ders[i]);
+        if (!certificate) {
+            file.problems.push_back("block " + std::to_string(i + 1) + ": " +
+                                    certificate.error().context);
+            continue;
+        }
+        if (file.certificates.empty()) file.first_der = std::move(blocks.ders[i]);
+        file.certificates.push_back(std::move(*certificate));
     }
+    if (file.certificates.empty()) return fail(Errc::corrupt, file.problems.front());
     return file;
 }
 

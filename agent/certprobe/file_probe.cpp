@@ -1,0 +1,112 @@
+#include "agent/certprobe/file_probe.h"
+
+#include <memory>
+
+#include <openssl/err.h>
+#include <openssl/pkcs12.h>
+#include <openssl/provider.h>
+
+#include "agent/certprobe/x509_check.h"
+#include "agent/source/x509.h"
+#include "common/base/file.h"
+#include "common/base/text.h"
+
+namespace ridgeline::agent {
+
+namespace {
+
+constexpr std::size_t kSecretBytesMax = 64U << 10;
+
+using Pkcs12Ptr = std::unique_ptr<PKCS12, decltype(&PKCS12_free)>;
+
+Result<std::string> read_if_named(const std::string& path) {
+    if (path.empty()) return std::string();
+    return read_file(path, kSecretBytesMax);
+}
+
+bool unpack(PKCS12* file, const std::string& password, std::vector<std::string>& chain) {
+    EVP_PKEY* key = nullptr;
+    X509* leaf = nullptr;
+    STACK_OF(X509)* others = nullptr;
+    if (PKCS12_parse(file, password.c_str(), &key, &leaf, &others) != 1) return false;
+    EVP_PKEY_free(key);
+    if (leaf != nullptr) chain.push_back(to_der(leaf));
+    X509_free(leaf);
+    for (int i = 0; i < sk_X509_num(others) && chain.size() < kProbeChainMax; ++i)
+        chain.push_back(to_der(sk_X509_value(others, i)));
+    sk_X509_pop_free(others, X509_free);
+    return true;
+}
+
+ProbeAnswer read_pkcs12(const std::string& content, const std::string& password) {
+    ProbeAnswer answer;
+    const auto* bytes = reinterpret_cast<const unsigned char*>(content.data());
+    const Pkcs12Ptr file(d2i_PKCS12(nullptr, &bytes, static_cast<long>(content.size())),
+                         &PKCS12_free);
+    if (!file) {
+        answer.error = "a damaged PKCS#12 file";
+        return answer;
+    }
+    if (PKCS12_verify_mac(file.get(), password.c_str(), -1) != 1) {
+        ERR_clear_error();
+        answer.error = password.empty()
+                           ? "a PKCS#12 file with a password; name a file with it in password_file"
+                           : "the password in password_file is not that of this PKCS#12 file";
+        return answer;
+    }
+    // Keystores from before OpenSSL 3 are encrypted with RC2-40, which only its legacy part knows.
+    bool opened = unpack(file.get(), password, answer.chain);
+    if (!opened && OSSL_PROVIDER_load(nullptr, "legacy") != nullptr &&
+        OSSL_PROVIDER_load(nullptr, "default") != nullptr) {
+        opened = unpack(file.get(), password, answer.chain);
+    }
+    if (!opened) {
+        answer.error = "a PKCS#12 file that OpenSSL cannot decrypt: " + last_openssl_error();
+    } else if (answer.chain.empty()) {
+        answer.error = "no certificate in it";
+    }
+    return answer;
+}
+
+ProbeAnswer read_blocks(const std::string& content) {
+    ProbeAnswer answer;
+    auto blocks = split_certificate_file(content);
+    if (!blocks) {
+        answer.error = blocks.error().context;
+        return answer;
+    }
+    for (std::string& der : blocks->ders) {
+        if (!der.empty()) answer.chain.push_back(std::move(der));
+    }
+    if (answer.chain.empty()) answer.error = blocks->problems.front();
+    return answer;
+}
+
+}  // namespace
+
+FileContents read_files(const FileProbe& request) {
+    FileContents contents{read_file(request.path, kCertificateFileBytesMax),
+                          read_if_named(request.password_file), read_if_named(request.key_file)};
+    return contents;
+}
+
+ProbeAnswer probe_file(const FileProbe& request, const FileContents& contents) {
+    ProbeAnswer answer;
+    for (const auto* file : {&contents.certificates, &contents.password}) {
+        if (!*file) {
+            answer.error = file->error().context;
+            return answer;
+        }
+    }
+    std::string_view password = *contents.password;
+    password = password.substr(0, password.find_first_of("\r\n"));
+    answer = is_pkcs12(*contents.certificates)
+                 ? read_pkcs12(*contents.certificates, std::string(password))
+                 : read_blocks(*contents.certificates);
+    if (!answer.error.empty() || request.key_file.empty()) return answer;
+    answer.key = contents.key ? judge_key(answer.chain.front(), *contents.key)
+                              : "the key cannot be compared: " + contents.key.error().context;
+    return answer;
+}
+
+}  // namespace ridgeline::agent
