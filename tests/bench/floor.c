@@ -2,8 +2,8 @@
  *
  *     floor MILLISECONDS WHAT...
  *
- * Once per interval, on a beat of the monotonic clock: a file is read in one pread into one buffer,
- * a directory is asked with statvfs. "10:/proc/uptime" is asked in every tenth round only. Files
+ * Once per interval, on a beat of the monotonic clock: a file is read to its end with pread into one
+ * buffer, a directory is asked with statvfs. "10:/proc/uptime" is asked in every tenth round only. Files
  * stay open; what cannot be opened is said at the start and left out. Nothing is done with what was
  * read. footprint.py names the files that the agent beside it holds open.
  */
@@ -42,6 +42,20 @@ static int add(struct what* out, const char* text) {
     return out->fd >= 0;
 }
 
+/* Many files of the kernel's come a page at a time: only 0 is the end. */
+static void ask(const struct what* what) {
+    if (what->fd < 0) {
+        struct statvfs space;
+        (void)statvfs(what->path, &space);
+        return;
+    }
+    ssize_t n = 1;
+    for (size_t filled = 0; n > 0 && filled < sizeof buffer; filled += (size_t)n) {
+        n = pread(what->fd, buffer + filled, sizeof buffer - filled, (off_t)filled);
+        if (n < 0) n = 0; /* an interface that is down has no speed */
+    }
+}
+
 int main(int argc, char** argv) {
     if (argc < 3 || argc - 2 > WHAT_MAX) {
         fprintf(stderr, "usage: floor MILLISECONDS [EVERY:]FILE-OR-DIRECTORY...\n");
@@ -64,13 +78,7 @@ int main(int argc, char** argv) {
     clock_gettime(CLOCK_MONOTONIC, &next);
     for (unsigned long round = 0;; ++round) {
         for (int i = 0; i < count; ++i) {
-            struct statvfs space;
-            if (round % whats[i].every != 0) continue;
-            if (whats[i].fd < 0) {
-                (void)statvfs(whats[i].path, &space);
-            } else if (pread(whats[i].fd, buffer, sizeof buffer, 0) < 0 && errno == ENODEV) {
-                whats[i].every = ~0U; /* its device is gone */
-            }
+            if (round % whats[i].every == 0) ask(&whats[i]);
         }
         next.tv_sec += milliseconds / 1000;
         next.tv_nsec += milliseconds % 1000 * 1000000;
