@@ -37,19 +37,21 @@ Result<std::string_view> HostFile::read() {
         if (!fd_) return fail(errno_error("/" + relative_));
     }
     if (buffer_.size() < kFirstBufferBytes) buffer_.resize(kFirstBufferBytes);
+    // A file that the kernel writes record by record (seq_file: net/dev, diskstats, mountinfo,
+    // vmstat) comes in pieces of a page, however large the buffer is: only 0 is the end.
+    std::size_t filled = 0;
     for (;;) {
-        // One call, so that the content is of one moment; a buffer that was filled to the brim may
-        // have cut it.
-        const ssize_t n = ::pread(fd_.get(), buffer_.data(), buffer_.size(), 0);
+        const ssize_t n = ::pread(fd_.get(), buffer_.data() + filled, buffer_.size() - filled,
+                                  static_cast<off_t>(filled));
         if (n < 0) {
             if (errno == EINTR) continue;
             const Error error = errno_error("/" + relative_);
             fd_.reset();
             return fail(error);
         }
-        if (static_cast<std::size_t>(n) < buffer_.size()) {
-            return std::string_view(buffer_.data(), static_cast<std::size_t>(n));
-        }
+        if (n == 0) return std::string_view(buffer_.data(), filled);
+        filled += static_cast<std::size_t>(n);
+        if (filled < buffer_.size()) continue;
         if (buffer_.size() >= bytes_max_) {
             return fail(Errc::limit,
                         "/" + relative_ + ": larger than " + std::to_string(bytes_max_) + " bytes");

@@ -31,9 +31,9 @@ class HostRoot {
     bool recorded_ = false;
 };
 
-// A file under the root that is read again and again: kept open and read with pread into one reused
-// buffer, all in one call, so that the content is of one moment. (Files of a recorded root are
-// opened anew each time.)
+// A file under the root that is read again and again: kept open and read to its end with pread into
+// one reused buffer. What fits a page is of one moment; a longer table of the kernel's is of as
+// many as it has pages. (Files of a recorded root are opened anew each time.)
 class HostFile {
   public:
     // `relative` without a leading slash: "proc/stat". Nothing is opened yet.

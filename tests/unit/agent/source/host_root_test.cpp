@@ -1,0 +1,72 @@
+#include "agent/source/host_root.h"
+
+#include <cstdint>
+#include <cstdio>
+#include <string>
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "tests/support/catch.h"
+
+using namespace ridgeline;
+using namespace ridgeline::agent;
+
+namespace {
+
+// Pages of alternating rights: each is a line of /proc/self/maps of its own.
+class ManyMappings {
+  public:
+    explicit ManyMappings(std::size_t count)
+        : page_bytes_(static_cast<std::size_t>(::sysconf(_SC_PAGESIZE))), count_(count) {
+        begin_ = static_cast<char*>(
+            ::mmap(nullptr, count_ * page_bytes_, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+        REQUIRE(begin_ != MAP_FAILED);
+        for (std::size_t i = 1; i < count_; i += 2)
+            REQUIRE(::mprotect(begin_ + i * page_bytes_, page_bytes_, PROT_NONE) == 0);
+    }
+    ~ManyMappings() { ::munmap(begin_, count_ * page_bytes_); }
+    ManyMappings(const ManyMappings&) = delete;
+    ManyMappings& operator=(const ManyMappings&) = delete;
+
+    // How its line begins: "7f0123456000-".
+    std::string line_of(std::size_t index) const {
+        char text[32];
+        std::snprintf(text, sizeof text, "%08jx-",
+                      static_cast<std::uintmax_t>(
+                          reinterpret_cast<std::uintptr_t>(begin_ + index * page_bytes_)));
+        return text;
+    }
+
+  private:
+    std::size_t page_bytes_;
+    std::size_t count_;
+    char* begin_ = nullptr;
+};
+
+}  // namespace
+
+TEST_CASE("a table of the kernel's is read to its end, though it comes a page at a time") {
+    constexpr std::size_t kMappings = 2000;  // about 100 kB
+    const ManyMappings mappings(kMappings);
+    const auto root = HostRoot::open("/").value();
+    HostFile maps(root, "proc/self/maps");
+    for (int round = 0; round < 2; ++round) {
+        const auto text = maps.read();
+        REQUIRE(text);
+        CHECK(text->size() > kMappings * 40);
+        std::size_t missing = 0;
+        // The first may have become one with a neighbour of the same rights, as may the last.
+        for (std::size_t i = 1; i + 1 < kMappings; ++i)
+            missing += text->find(mappings.line_of(i)) == std::string_view::npos ? 1 : 0;
+        CHECK(missing == 0);
+    }
+}
+
+TEST_CASE("a kernel table beyond the limit is refused, not cut") {
+    const ManyMappings mappings(2000);
+    const auto root = HostRoot::open("/").value();
+    const auto text = HostFile(root, "proc/self/maps", 32 * 1024).read();
+    REQUIRE_FALSE(text);
+    CHECK(text.error().code == Errc::limit);
+}
