@@ -5,6 +5,7 @@
 
 #include "agent/source/agent_self.h"
 #include "agent/source/certificate.h"
+#include "agent/source/cgroup.h"
 #include "agent/source/cpu.h"
 #include "agent/source/disk.h"
 #include "agent/source/filesystem.h"
@@ -22,7 +23,7 @@ using namespace std::chrono_literals;
 // A source is registered by its line here.
 constexpr std::array kSources = {
     &kCpuSource,     &kMemorySource, &kPressureSource,    &kFilesystemSource, &kDiskSource,
-    &kNetworkSource, &kHostSource,   &kCertificateSource, &kAgentSource,
+    &kNetworkSource, &kHostSource,   &kCertificateSource, &kCgroupSource,     &kAgentSource,
 };
 
 }  // namespace
