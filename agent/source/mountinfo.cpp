@@ -1,8 +1,11 @@
-// The mount table's grammar and the choice of what to report; no system calls.
-#include <algorithm>
-#include <map>
+#include "agent/source/mountinfo.h"
 
-#include "agent/source/filesystem.h"
+#include <algorithm>
+#include <array>
+#include <map>
+#include <optional>
+#include <utility>
+
 #include "common/base/text.h"
 
 namespace ridgeline::agent {
@@ -33,6 +36,9 @@ bool has_option(std::string_view options, std::string_view wanted) {
     return std::find(all.begin(), all.end(), wanted) != all.end();
 }
 
+// What the kernel appends to the path of a mount whose directory was removed.
+constexpr std::string_view kDeleted = "//deleted";
+
 // Fields are separated by exactly one blank, and one may be empty (a mount without a source).
 std::string_view take_until_blank(std::string_view& rest) {
     const std::size_t end = rest.find(' ');
@@ -43,12 +49,16 @@ std::string_view take_until_blank(std::string_view& rest) {
 
 std::optional<Mount> parse_mount(std::string_view line) {
     Mount mount;
-    take_until_blank(line);  // mount id
-    take_until_blank(line);  // parent
+    const auto id = to_u64(take_until_blank(line));
+    const auto parent_id = to_u64(take_until_blank(line));
+    if (!id || !parent_id) return {};
+    mount.id = *id;
+    mount.parent_id = *parent_id;
     mount.device_number = std::string(take_until_blank(line));
     mount.root = unescape_path(take_until_blank(line));
     mount.mountpoint = unescape_path(take_until_blank(line));
-    take_until_blank(line);  // this mount's own options
+    if (mount.mountpoint.ends_with(kDeleted)) return {};  // its directory is gone, and it with it
+    take_until_blank(line);                               // this mount's own options
     // Any number of optional fields, ended by a lone "-".
     for (;;) {
         if (line.empty()) return {};
@@ -75,6 +85,8 @@ bool is_wanted(const Mount& mount, const FilesystemOptions& options) {
         return false;
     return !matches_any(options.exclude_types, mount.type) &&
            !matches_any(options.exclude_mountpoints, mount.mountpoint) &&
+           (options.include_devices.empty() ||
+            matches_any(options.include_devices, mount.source)) &&
            !matches_any(options.exclude_devices, mount.source);
 }
 
@@ -112,14 +124,65 @@ std::vector<Mount> parse_mountinfo(std::string_view text) {
     return mounts;
 }
 
+bool depends_on_peer(std::string_view type) {
+    constexpr std::array kTypes = {"nfs",   "nfs4", "cifs",   "smb3",     "smbfs",   "ceph",
+                                   "9p",    "afs",  "coda",   "ncp",      "lustre",  "glusterfs",
+                                   "ocfs2", "gfs2", "beegfs", "orangefs", "virtiofs"};
+    return type.starts_with("fuse") ||
+           std::find(kTypes.begin(), kTypes.end(), type) != kTypes.end();
+}
+
+namespace {
+
+constexpr int kNestingMax = 1000;  // of mounts on mounts; the kernel allows fewer in all but theory
+
+// By mount id, and what is on top at each path.
+class MountTree {
+  public:
+    explicit MountTree(const std::vector<Mount>& mounts) {
+        for (const Mount& mount : mounts) {
+            by_id_.insert_or_assign(mount.id, &mount);
+            on_top_.insert_or_assign(mount.mountpoint, &mount);
+        }
+    }
+
+    // Nothing covers it: the mount on top at its path is itself, and those on top at the paths
+    // above are mounts it hangs from.
+    bool visible(const Mount& mount) const {
+        if (on_top_.at(mount.mountpoint) != &mount) return false;
+        std::string_view path = mount.mountpoint;
+        while (path.size() > 1) {
+            path = path.substr(0, std::max<std::size_t>(path.rfind('/'), 1));
+            const auto above = on_top_.find(path);
+            if (above != on_top_.end() && !hangs_from(mount, above->second->id)) return false;
+        }
+        return true;
+    }
+
+  private:
+    bool hangs_from(const Mount& mount, std::uint64_t ancestor) const {
+        const Mount* at = &mount;
+        for (int depth = 0; depth < kNestingMax; ++depth) {
+            if (at->id == ancestor || at->parent_id == ancestor) return true;
+            const auto parent = by_id_.find(at->parent_id);
+            if (parent == by_id_.end() || parent->second == at) return false;
+            at = parent->second;
+        }
+        return false;
+    }
+
+    std::map<std::uint64_t, const Mount*> by_id_;
+    std::map<std::string, const Mount*, std::less<>> on_top_;
+};
+
+}  // namespace
+
 std::vector<Mount> select_mounts(std::vector<Mount> mounts, const FilesystemOptions& options) {
-    std::map<std::string, Mount> by_mountpoint;
-    for (Mount& mount : mounts)
-        by_mountpoint[mount.mountpoint] = std::move(mount);
-    std::map<std::string, const Mount*> by_device;
-    for (const auto& [mountpoint, mount] : by_mountpoint) {
-        if (!is_wanted(mount, options)) continue;
-        const Mount*& kept = by_device[mount.device_number];
+    const MountTree tree(mounts);
+    std::map<std::string, Mount*> by_device;
+    for (Mount& mount : mounts) {
+        if (!is_wanted(mount, options) || !tree.visible(mount)) continue;
+        Mount*& kept = by_device[mount.device_number];
         // The mount of the filesystem's root says more than a bind of a part of it; then the
         // shortest path.
         const auto rank = [](const Mount& m) {
@@ -129,7 +192,7 @@ std::vector<Mount> select_mounts(std::vector<Mount> mounts, const FilesystemOpti
     }
     std::vector<Mount> selected;
     for (const auto& [device, mount] : by_device)
-        selected.push_back(*mount);
+        selected.push_back(std::move(*mount));
     std::sort(selected.begin(), selected.end(),
               [](const Mount& a, const Mount& b) { return a.mountpoint < b.mountpoint; });
     return selected;
