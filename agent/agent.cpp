@@ -14,9 +14,10 @@
 #include <fcntl.h>
 #include <malloc.h>
 #include <sys/file.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
+#include "agent/facts/imds.h"
+#include "agent/identity.h"
 #include "agent/pipeline/batch.h"
 #include "agent/pipeline/head_journal.h"
 #include "agent/pipeline/pipeline_source.h"
@@ -47,19 +48,7 @@ constexpr milliseconds kLookMax{1000};  // how long a step of the wall clock may
 constexpr std::chrono::seconds kUplinkRetry{30};
 constexpr milliseconds kFarewell{1000};  // for the last batch to be acknowledged
 constexpr milliseconds kFarewellLook{20};
-
-wire::TextMap host_facts(const AgentConfig& config) {
-    wire::TextMap facts;
-    utsname names{};
-    if (::uname(&names) == 0) {
-        facts["os"] = names.sysname;
-        facts["kernel"] = names.release;
-        facts["arch"] = names.machine;
-        facts["hostname"] = names.nodename;
-    }
-    facts["batch_ms"] = std::to_string(config.batch.count());
-    return facts;
-}
+constexpr const char* kFactsFile = "host_facts";  // beside the spool's segments
 
 // Two agents on one spool would give the same numbers twice. The kernel lifts the lock when the
 // process ends.
@@ -73,11 +62,6 @@ Result<UniqueFd> lock_spool(const std::filesystem::path& directory) {
     return fd;
 }
 
-std::string boot_id(const AgentConfig& config) {
-    const auto id = read_file(config.root / "proc/sys/kernel/random/boot_id", 4096);
-    return id ? std::string(trim(*id)) : std::string();
-}
-
 class Agent {
   public:
     Agent(const AgentConfig& config, std::filesystem::path config_file)
@@ -87,7 +71,7 @@ class Agent {
 
     Result<void> start();
     void run() { loop_.run(); }
-    bool worker_busy() const { return sampler_.worker_busy() || sync_busy_; }
+    bool worker_busy() const { return sampler_.worker_busy() || sync_busy_ || ec2_busy_; }
 
   private:
     // In the order of the flow.
@@ -96,6 +80,8 @@ class Agent {
     void add_round(std::size_t index, Source& source, const SampleInstant& at);
     void journal();
     void look_at_self();
+    void ask_ec2();
+    void tell_identity();
     void seal();
     void spool_batch(const SealedBatch& batch);
     void sync_spool();
@@ -114,7 +100,8 @@ class Agent {
     AgentConfig config_;
     std::filesystem::path config_file_;
     SystemClock clock_;
-    std::string host_id_;
+    std::optional<Identity> identity_;
+    bool ec2_busy_ = false;
     WallTime started_ = clock_.wall_now();
 
     net::Loop loop_;
@@ -157,10 +144,11 @@ class Agent {
 };
 
 Result<void> Agent::start() {
-    RL_ASSIGN_OR_RETURN(host_id_, resolve_host_id(config_));
     RL_ASSIGN_OR_RETURN(root_, HostRoot::open(config_.root));
     RL_ASSIGN_OR_RETURN(storage_, open_directory_storage(config_.spool_path));
     RL_ASSIGN_OR_RETURN(spool_lock_, lock_spool(config_.spool_path));
+    RL_ASSIGN_OR_RETURN(
+        identity_, Identity::establish(config_, *root_, config_.spool_path / kFactsFile, clock_));
     RL_ASSIGN_OR_RETURN(spool_,
                         Spool::open(*storage_, SpoolOptions{.bytes_max = config_.spool_bytes_max}));
     const auto recovered = recover_head(*storage_, *spool_);
@@ -187,7 +175,7 @@ Result<void> Agent::start() {
     signals_.push_back(std::make_unique<net::Signal>(loop_, SIGHUP, [this] { reload(); }));
 
     log::info("sampling", {{"version", RIDGELINE_VERSION},
-                           {"host_id", host_id_},
+                           {"host_id", identity_->host_id()},
                            {"sources", sampler_.size()},
                            {"interval", format_duration(config_.interval)},
                            {"spooled_batches", spool_->stats().batches}});
@@ -218,6 +206,7 @@ void Agent::look() {
     if (batch_ends) seal();
     spool_->retry();
     sync_spool();
+    ask_ec2();
     if (uplink_) {
         uplink_->on_tick();
     } else if (!config_.endpoints.empty() && clock_.mono_now() - uplink_tried_ >= kUplinkRetry) {
@@ -260,6 +249,30 @@ void Agent::look_at_self() {
     } else {
         log::notice("within its own limits again, sampling as configured");
     }
+}
+
+void Agent::ask_ec2() {
+    if (ec2_busy_ || !identity_->ec2_due()) return;
+    ec2_busy_ = true;
+    const auto answer =
+        std::make_shared<Result<Facts>>(fail(Errc::unavailable, "the question was not asked"));
+    net::run_in_worker(
+        loop_, [answer] { *answer = fetch_ec2_facts(imds_settings_from_environment()); },
+        [this, answer] {
+            ec2_busy_ = false;
+            const std::string before = identity_->ec2_error();
+            if (identity_->take(*answer)) {
+                log::info("instance metadata known", {{"tags", answer->value().size()}});
+                tell_identity();
+            }
+            const std::string now = identity_->ec2_error();
+            if (!now.empty() && now != before)
+                log::warning("no instance metadata, trying again", {{"error", now}});
+        });
+}
+
+void Agent::tell_identity() {
+    if (uplink_) uplink_->on_identity(identity_->tags(config_), identity_->facts(config_));
 }
 
 void Agent::journal() {
@@ -341,22 +354,24 @@ Result<void> Agent::try_start_uplink() {
             "made this agent's key pair; to enrol the host, put its public key into the "
             "collector's directory of "
             "enrolled keys",
-            {{"file", host_id_ + ".pub"}, {"public_key", keys_->public_z85}});
+            {{"file", identity_->host_id() + ".pub"}, {"public_key", keys_->public_z85}});
     }
     auto server_key = net::load_public_key_file(config_.server_key_file);
     if (!server_key) return fail(std::move(server_key).error().within("server_key_file"));
-    UplinkIdentity identity{host_id_, RIDGELINE_VERSION, boot_id(config_), config_.tags,
-                            host_facts(config_)};
+    UplinkIdentity identity{identity_->host_id(), RIDGELINE_VERSION, identity_->boot_id(),
+                            identity_->tags(config_), identity_->facts(config_)};
     session_.emplace(*spool_, std::move(identity), clock_, Rng{std::random_device{}()});
-    uplink_.emplace(loop_, UplinkConfig{config_.endpoints, *server_key}, host_id_, *keys_,
-                    *session_, [this] { seal(); });
+    uplink_.emplace(loop_, UplinkConfig{config_.endpoints, *server_key}, identity_->host_id(),
+                    *keys_, *session_, [this] { seal(); });
     uplink_->start(batcher_->schema_hash());
     return {};
 }
 
 AgentStatus Agent::status() const {
     AgentStatus status;
-    status.host_id = host_id_;
+    status.host_id = identity_->host_id();
+    status.tags = identity_->tags(config_);
+    status.ec2_error = identity_->ec2_error();
     status.version = RIDGELINE_VERSION;
     if (keys_) status.public_key = keys_->public_z85;
     status.started = started_;
@@ -415,12 +430,14 @@ void Agent::reload() {
     config_.sources = next.sources;
     config_.fsync_interval = next.fsync_interval;
     config_.log_level = next.log_level;
+    config_.tags = next.tags;
     config_.self_limits = next.self_limits;
     self_limiter_.set_limits(next.self_limits);
     set_sources();
     log::set_level(config_.log_level);
     log::info("configuration reloaded", {{"sources", sampler_.size()}});
     if (!uplink_) start_uplink();  // a key file may have come
+    tell_identity();
     look();
 }
 

@@ -4,7 +4,6 @@
 #include <array>
 #include <utility>
 
-#include "common/base/file.h"
 #include "common/base/text.h"
 #include "common/base/units.h"
 
@@ -17,7 +16,6 @@ using std::chrono::milliseconds;
 constexpr std::size_t kHostIdBytesMax = 255;
 constexpr std::size_t kEndpointsMax = 16;
 constexpr std::size_t kTagsMax = 32;
-constexpr std::size_t kMachineIdDigits = 32;
 
 // The characters a collector accepts in a file name of its enrolled keys.
 bool is_host_id(std::string_view text) {
@@ -64,6 +62,7 @@ void read_agent_table(ConfigTable table, AgentConfig& config) {
     if (config.tags.size() > kTagsMax)
         table.error_at("tags", "at most " + std::to_string(kTagsMax) + " tags");
     config.root = table.string("root", config.root.string());
+    config.ec2 = table.boolean("ec2", config.ec2);
     read_self_limits(table, config.self_limits);
 }
 
@@ -124,26 +123,11 @@ LoadedAgentConfig load_agent_config(const std::filesystem::path& file) {
     return read_agent_config(ConfigDocument::load(file));
 }
 
-Result<std::string> resolve_host_id(const AgentConfig& config) {
-    if (config.host_id != "auto") return config.host_id;
-    for (const char* file : {"etc/machine-id", "var/lib/dbus/machine-id"}) {
-        const auto content = read_file(config.root / file, 4096);
-        if (!content) continue;
-        const std::string id(trim(*content));
-        if (id.size() == kMachineIdDigits &&
-            id.find_first_not_of("0123456789abcdef") == std::string::npos)
-            return id;
-    }
-    return fail(Errc::not_found,
-                "this host has no /etc/machine-id; run systemd-machine-id-setup, or set host_id in "
-                "[agent]");
-}
-
 std::vector<std::string> keys_needing_restart(const AgentConfig& running, const AgentConfig& next) {
     const std::pair<const char*, bool> fixed[] = {
         {"agent.host_id", next.host_id != running.host_id},
         {"agent.root", next.root != running.root},
-        {"agent.tags", next.tags != running.tags},
+        {"agent.ec2", next.ec2 != running.ec2},
         {"collector.endpoints", next.endpoints != running.endpoints},
         {"collector.server_key_file", next.server_key_file != running.server_key_file},
         {"collector.key_file", next.key_file != running.key_file},

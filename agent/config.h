@@ -27,6 +27,7 @@ struct AgentConfig {
     std::map<std::string, std::string> tags;
     std::filesystem::path root = "/";
     SelfLimits self_limits;
+    bool ec2 = true;  // ask the instance metadata service, where there is one
     // [collector]
     std::vector<std::string> endpoints;  // empty: samples are spooled and wait
     std::filesystem::path server_key_file = "/etc/ridgeline/collector.pub";
@@ -50,10 +51,6 @@ struct LoadedAgentConfig {
 };
 LoadedAgentConfig load_agent_config(const std::filesystem::path& file);
 LoadedAgentConfig read_agent_config(ConfigDocument document);
-
-// The literal, or for "auto" the host's /etc/machine-id under `root`. Errc::not_found says what to
-// do.
-Result<std::string> resolve_host_id(const AgentConfig& config);
 
 // The keys that differ and that a running agent cannot change.
 std::vector<std::string> keys_needing_restart(const AgentConfig& running, const AgentConfig& next);

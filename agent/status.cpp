@@ -212,6 +212,11 @@ std::string to_json(const AgentStatus& status) {
     json.field("host_id", status.host_id);
     json.field("version", status.version);
     json.field("public_key", status.public_key);
+    json.key("tags").begin_object();
+    for (const auto& [key, value] : status.tags)
+        json.field(key, value);
+    json.end_object();
+    if (!status.ec2_error.empty()) json.field("ec2_error", status.ec2_error);
     json.field("started", format_rfc3339(status.started));
     json.field("samples", status.samples);
     json.field("values_refused", status.values_refused);

@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -30,6 +31,8 @@ struct SourceStatus {
 struct AgentStatus {
     std::string host_id;
     std::string version;
+    std::map<std::string, std::string> tags;
+    std::string ec2_error;   // why the instance metadata is not known, or not known anew
     std::string public_key;  // empty while there is none
     WallTime started;
     std::uint64_t samples = 0;

@@ -182,6 +182,11 @@ void Uplink::on_batch(std::uint64_t schema_hash) {
     carry_out(session_->on_batch(schema_hash));
 }
 
+void Uplink::on_identity(wire::TextMap tags, wire::TextMap facts) {
+    carry_out(session_->on_identity(std::move(tags), std::move(facts)));
+    flush();
+}
+
 void Uplink::on_tick() {
     carry_out(session_->on_tick());
     flush();

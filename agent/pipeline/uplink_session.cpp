@@ -55,6 +55,7 @@ void UplinkSession::say_hello(UplinkActions& actions) {
         return;
     }
     clear_in_flight();
+    hello_is_old_ = false;
     state_ = UplinkState::greeting;
     greeted_at_ = clock_->mono_now();
     wire::Hello hello;
@@ -114,6 +115,11 @@ void UplinkSession::on(const wire::Welcome& welcome, UplinkActions& actions) {
     backoff_ = kBackoffMin;
     live_next_ = live_from_;
     backlog_next_ = 0;
+    if (hello_is_old_) {
+        hellos_ = 0;
+        say_hello(actions);
+        return;
+    }
     pump(actions);
 }
 
@@ -237,6 +243,20 @@ UplinkActions UplinkSession::on_batch(std::uint64_t schema_hash) {
     if (state_ != UplinkState::streaming) return actions;
     std::erase_if(schemas_owed_, [&](std::uint64_t hash) { return send_schema(hash, actions); });
     pump(actions);
+    return actions;
+}
+
+UplinkActions UplinkSession::on_identity(wire::TextMap tags, wire::TextMap facts) {
+    UplinkActions actions;
+    if (tags == identity_.tags && facts == identity_.facts) return actions;
+    identity_.tags = std::move(tags);
+    identity_.facts = std::move(facts);
+    // While a Welcome is awaited, a second Hello would only be answered by a second one.
+    hello_is_old_ = state_ == UplinkState::greeting;
+    if (state_ == UplinkState::streaming) {
+        hellos_ = 0;
+        say_hello(actions);
+    }
     return actions;
 }
 

@@ -33,13 +33,12 @@ inline constexpr std::chrono::seconds kRefusedBackoff{
 inline constexpr std::uint32_t kCreditMax = 256;  // whatever the collector grants
 inline constexpr std::size_t kInFlightBytesMax = 8U << 20;  // likewise; one batch may exceed it
 
-// What does not change while the agent runs.
 struct UplinkIdentity {
     std::string host_id;
     std::string agent_version;
     std::string boot_id;
-    wire::TextMap tags;
-    wire::TextMap facts;
+    wire::TextMap tags;   // may change while the agent runs
+    wire::TextMap facts;  // likewise
 };
 
 enum class UplinkState : std::uint8_t { disconnected, greeting, streaming };
@@ -70,6 +69,8 @@ class UplinkSession {
     UplinkActions on_message(std::string_view bytes);
     // A batch of this schema was sealed into the spool.
     UplinkActions on_batch(std::uint64_t schema_hash);
+    // What is known of the host has changed; the collector is told at once, or with the next Hello.
+    UplinkActions on_identity(wire::TextMap tags, wire::TextMap facts);
     // To be called about once a second: timeouts.
     UplinkActions on_tick();
     // The transport lost the connection, or could not make one.
@@ -120,6 +121,7 @@ class UplinkSession {
     std::size_t backlog_in_flight_ = 0;
     std::size_t bytes_in_flight_ = 0;
     bool welcomed_ = false;                 // in this run
+    bool hello_is_old_ = false;             // the identity changed since it was said
     std::set<std::uint64_t> schemas_owed_;  // asked for before any batch had them
     std::map<std::uint64_t, Sent> in_flight_;
 };

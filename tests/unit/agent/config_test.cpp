@@ -100,21 +100,6 @@ TEST_CASE("the limits on itself are a share of one CPU and a size", "[config]") 
             "expected");
 }
 
-TEST_CASE("a host id is the literal, or the machine id under the root", "[config]") {
-    AgentConfig config;
-    config.host_id = "web-1";
-    REQUIRE(*resolve_host_id(config) == "web-1");
-    test::TempDir root;
-    config.host_id = "auto";
-    config.root = root.path();
-    REQUIRE(resolve_host_id(config).error().code == Errc::not_found);
-    std::filesystem::create_directories(root.path() / "etc");
-    std::ofstream(root.path() / "etc/machine-id") << "uninitialized\n";
-    REQUIRE_FALSE(resolve_host_id(config));
-    std::ofstream(root.path() / "etc/machine-id") << "0123456789abcdef0123456789abcdef\n";
-    REQUIRE(*resolve_host_id(config) == "0123456789abcdef0123456789abcdef");
-}
-
 TEST_CASE("a reload says which changes have to wait for a restart", "[config]") {
     AgentConfig next;
     next.interval = 5s;

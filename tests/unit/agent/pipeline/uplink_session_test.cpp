@@ -219,6 +219,31 @@ TEST_CASE("asked for Hello, the agent greets again, but not for ever", "[uplink]
     REQUIRE(f.reject(0, wire::RejectReason::hello_first).reconnect_in);
 }
 
+TEST_CASE("a changed identity is told at once, and what was in flight goes on", "[uplink]") {
+    Fixture f;
+    f.connect(4);
+    REQUIRE(sent(f.live()) == "l1");
+    REQUIRE(f.session.on_identity({}, {}).send.empty());  // nothing has changed
+    const auto hello = only<wire::Hello>(f.session.on_identity({{"ec2.tag.Name", "web"}}, {}));
+    REQUIRE(hello.tags == wire::TextMap{{"ec2.tag.Name", "web"}});
+    REQUIRE(sent(f.welcome(4)) == "l1");
+    REQUIRE(f.session.state() == UplinkState::streaming);
+    for (int i = 0; i < 20; ++i) {  // as often as it changes
+        REQUIRE(sent(f.session.on_identity({{"n", std::to_string(i)}}, {})) == "hello");
+        f.welcome(4);
+    }
+}
+
+TEST_CASE("an identity that changes before the Welcome is told after it", "[uplink]") {
+    Fixture f;
+    REQUIRE(f.session.on_identity({{"a", "1"}}, {}).send.empty());  // the next Hello will say it
+    REQUIRE(only<wire::Hello>(f.session.on_connected(f.hash)).tags == wire::TextMap{{"a", "1"}});
+    REQUIRE(f.session.on_identity({{"a", "2"}}, {}).send.empty());
+    REQUIRE(only<wire::Hello>(f.welcome(4)).tags == wire::TextMap{{"a", "2"}});
+    REQUIRE(f.welcome(4).send.empty());
+    REQUIRE(f.session.state() == UplinkState::streaming);
+}
+
 TEST_CASE("a refusal that only an operator can lift backs off long and is shown", "[uplink]") {
     const auto reason =
         GENERATE(wire::RejectReason::wrong_host, wire::RejectReason::too_old_protocol);
