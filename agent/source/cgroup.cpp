@@ -118,7 +118,7 @@ std::optional<CgroupV1Directories> CgroupSource::own_v1_group() const {
     const auto text = read_attribute(*root_, "proc/1/cgroup");
     if (!text) return {};
     const auto directory = [&](std::string_view controller) -> std::string {
-        const std::string mount = kMount + "/" + std::string(controller);
+        std::string mount = kMount + "/" + std::string(controller);
         if (!exists(*root_, mount + "/cgroup.procs")) return "";
         // Only the hierarchy's root has this file; a container sees its own group as the mount.
         if (!exists(*root_, mount + "/release_agent")) return mount;

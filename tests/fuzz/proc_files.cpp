@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "agent/source/cgroup.h"
 #include "agent/source/cpu.h"
 #include "agent/source/disk.h"
 #include "agent/source/filesystem.h"
@@ -13,6 +14,7 @@
 #include "agent/source/memory.h"
 #include "agent/source/network.h"
 #include "agent/source/pressure.h"
+#include "agent/source/reboot.h"
 #include "tests/fuzz/expect.h"
 
 using namespace ridgeline;
@@ -42,6 +44,29 @@ void check_mounts(std::string_view text) {
     fuzz::expect(selected.size() <= all, "selecting makes no mounts up");
 }
 
+void check_cgroup(std::string_view text) {
+    if (const auto path = parse_cgroup_path(text, "")) {
+        if (const auto group = container_group(*path))
+            fuzz::expect(group->starts_with('/'), "a group's path is absolute");
+    }
+    (void)parse_cgroup_path(text, "memory");
+    (void)parse_cgroup_limit(text);
+    if (const auto cpus = parse_cpu_max(text))
+        fuzz::expect(std::isfinite(*cpus) && *cpus >= 0, "a limit is a number of CPUs");
+    (void)parse_flat_key(text, "inactive_file");
+}
+
+void check_kernel_releases(std::string_view text) {
+    const std::string_view a = text.substr(0, text.size() / 2);
+    const std::string_view b = text.substr(text.size() / 2);
+    const int order = compare_kernel_releases(a, b);
+    const int reverse = compare_kernel_releases(b, a);
+    fuzz::expect((order < 0) == (reverse > 0) && (order == 0) == (reverse == 0),
+                 "an order is the same from both sides");
+    fuzz::expect(compare_kernel_releases(text, text) == 0, "a release is its own equal");
+    (void)kernel_flavour(text);
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -62,5 +87,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     HostFacts facts;
     parse_uptime(text, facts);
     parse_process_counts(text, text, facts);
+    (void)parse_file_nr(text);
+    check_cgroup(text);
+    check_kernel_releases(text);
     return 0;
 }

@@ -2,10 +2,15 @@
 // program.
 #include <atomic>
 #include <cstdlib>
+#include <filesystem>
+#include <fstream>
 #include <new>
 
 #include "agent/source/catalogue.h"
+#include "agent/source/cgroup.h"
+#include "agent/source/host.h"
 #include "tests/support/catch.h"
+#include "tests/support/temp_dir.h"
 
 namespace {
 std::atomic<std::uint64_t> g_allocations{0};
@@ -68,4 +73,60 @@ TEST_CASE("between two looks at the links, rounds of the fast sources allocate n
     const std::uint64_t allocations = g_allocations - before;
     CHECK(allocations == 0);
     CHECK(recorder.recorded > 100);
+}
+
+TEST_CASE("rounds of watched groups allocate nothing, open files or not", "[allocation]") {
+    const test::TempDir dir;
+    const auto write = [&](const std::string& path, const std::string& content) {
+        std::filesystem::create_directories((dir.path() / path).parent_path());
+        std::ofstream(dir.path() / path) << content;
+    };
+    write("sys/fs/cgroup/cgroup.controllers", "cpu memory pids");
+    for (int i = 0; i < 100; ++i) {
+        const std::string group = "sys/fs/cgroup/a.slice/g" + std::to_string(i) + "/";
+        write(group + "cgroup.procs", "");
+        write(group + "memory.current", "600\n");
+        write(group + "memory.stat", "inactive_file 100\n");
+        write(group + "memory.max", "1000\n");
+        write(group + "cpu.stat", "usage_usec 100\n");
+        write(group + "cpu.max", "100000 100000\n");
+    }
+    const auto root = HostRoot::open(dir.path()).value();
+    CgroupSource source(root, {{"a.slice/*"}, 200});
+    CountingRecorder recorder;
+    const auto round = [&](std::int64_t n) {
+        CHECK(source.read({from_unix_ms(n * 1000), MonoTime{std::chrono::seconds{n}}}).has_value());
+        source.emit(recorder);
+    };
+    for (std::int64_t n = 1; n <= 11; ++n)
+        round(n);
+    const std::uint64_t recorded = recorder.recorded;
+    std::uint64_t allocations = 0;
+    for (std::int64_t n = 12; n <= 20; ++n) {
+        const std::uint64_t before = g_allocations;
+        (void)source.read({from_unix_ms(n * 1000), MonoTime{std::chrono::seconds{n}}});
+        source.emit(recorder);
+        allocations += g_allocations - before;
+    }
+    CHECK(allocations == 0);
+    // usage, limit and utilization of memory; time, limit and utilization of CPU
+    CHECK(recorder.recorded - recorded == 9U * 100 * 6);
+}
+
+TEST_CASE("between two looks around, rounds of the host allocate nothing", "[allocation]") {
+    const auto root = HostRoot::open("/").value();
+    HostSource source(root, ::adjtimex);
+    CountingRecorder recorder;
+    std::uint64_t allocations = 0;
+    for (std::int64_t n = 1; n <= 10; ++n) {
+        const std::uint64_t before = g_allocations;
+        const bool read =
+            source.read({from_unix_ms(n * 10'000), MonoTime{std::chrono::seconds{10 * n}}})
+                .has_value();
+        if (read) source.emit(recorder);
+        if (n > 1) allocations += g_allocations - before;
+        CHECK(read);
+    }
+    CHECK(allocations == 0);
+    CHECK(recorder.recorded >= 50);
 }

@@ -42,7 +42,7 @@ class Tree {
     }
     void v2_host() {
         write(kMount + "/cgroup.controllers", "cpuset cpu io memory pids\n");
-        group("");
+        group("", {{"cpu.stat", "usage_usec 5000000\n"}});  // the root has no other of the files
         write("proc/1/cgroup", "0::/init.scope\n");
     }
     void v2_container() {
@@ -379,6 +379,24 @@ TEST_CASE("a group removed between two readings is gone, and its values with it"
     CHECK(CgroupLevel(tree.root(), kMount + "/a", true).gone());
 }
 
+TEST_CASE("a reading that finds its group gone looks around at once", "[cgroup]") {
+    Tree tree;
+    tree.options.groups = {"*"};
+    tree.v2_host();
+    for (int i = 100; i < 160; ++i)
+        tree.group("/g" + std::to_string(i), usage(1, 0));
+    tree.round();
+    CHECK(tree["memory.usage{cgroup=\"/g159\"}"] == 1);
+    // The last of them are opened for each reading. (Those that are kept open say ENODEV when their
+    // group goes, which plain files do not.)
+    tree.remove(kMount + "/g159");
+    tree.group("/h", usage(2, 0));
+    tree.rounds(2);
+    CHECK_FALSE(tree["memory.usage{cgroup=\"/g159\"}"]);
+    CHECK(tree["memory.usage{cgroup=\"/h\"}"] == 2);
+    CHECK(tree.error.empty());
+}
+
 TEST_CASE("a service that was restarted is another group: no rate across the two", "[cgroup]") {
     Tree tree;
     tree.options.groups = {"a.service"};
@@ -426,8 +444,12 @@ TEST_CASE("of too many groups the first are watched, they stay, and the error sa
     tree.round();
     CHECK(tree.error.empty());  // said at each look around
     tree.group("/a1", usage(1, 0));
-    tree.remove(kMount + "/b2");
     tree.rounds(9);
+    CHECK(tree.error == "5 groups match, 3 are watched (max_groups)");
+    CHECK(tree.sink.values.size() == 3);
+    CHECK_FALSE(tree["memory.usage{cgroup=\"/a1\"}"]);
+    tree.remove(kMount + "/b2");
+    tree.rounds(10);
     CHECK(tree.sink.values.size() == 3);
     CHECK(tree["memory.usage{cgroup=\"/a1\"}"]);
     CHECK(tree["memory.usage{cgroup=\"/b1\"}"]);

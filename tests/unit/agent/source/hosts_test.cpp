@@ -156,6 +156,33 @@ TEST_CASE("of nine hundred mounts only filesystems are reported, each once", "[h
                     "ro\",type=\"ext4\"}"] == 0);
 }
 
+TEST_CASE("in a container its own limits are seen beside the host's figures", "[hosts]") {
+    RecordedHost host("container");
+    host.read();
+    host.at("t1");
+    host.read(1s);
+    const auto& sink = host.sink;
+    constexpr double kMiB = 1048576;
+    CHECK(sink["system.memory.limit"] == 16249920.0 * 1024);
+    CHECK(sink["cgroup.memory.limit{cgroup=\"/\"}"] == 512 * kMiB);
+    CHECK(sink["cgroup.memory.usage{cgroup=\"/\"}"] == (408 - 80) * kMiB);
+    CHECK(sink["cgroup.memory.utilization{cgroup=\"/\"}"] == 0.6406);
+    CHECK(sink["cgroup.memory.oom_kills{cgroup=\"/\"}"] == 3);
+    CHECK(sink["cgroup.cpu.limit{cgroup=\"/\"}"] == 1.5);
+    CHECK(sink["cgroup.cpu.time{cgroup=\"/\"}"] == 92.2);
+    CHECK(sink["cgroup.cpu.utilization{cgroup=\"/\"}"] == 0.8);
+    CHECK(sink["cgroup.cpu.throttled_time{cgroup=\"/\"}"] == 12.65);
+    CHECK(sink["cgroup.pids.usage{cgroup=\"/\"}"] == 31);
+    CHECK(sink["cgroup.pids.limit{cgroup=\"/\"}"] == 100);
+    CHECK(sink["system.process.count{state=\"total\"}"] == 3);
+    CHECK(sink["system.process.limit"] == 126519);
+    CHECK(sink["system.boot_time"] == 1772000000);  // though btime moved by a second
+    CHECK(sink["system.file_handles.usage"] == 5184);
+    CHECK_FALSE(sink["system.file_handles.limit"]);
+    CHECK_FALSE(sink["system.reboot_required"]);
+    CHECK_FALSE(sink["system.clock.synchronized"]);  // of the host this test runs on
+}
+
 TEST_CASE("a missing or malformed file is that source's error alone", "[hosts]") {
     const test::TempDir dir;
     std::filesystem::copy(std::filesystem::path(RIDGELINE_FIXTURES) / "hosts/small-1cpu/t0",
