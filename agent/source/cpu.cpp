@@ -82,13 +82,31 @@ std::optional<std::array<double, kCpuModes.size()>> cpu_shares(const CpuTicks& b
     return deltas;
 }
 
+bool plausible_ticks(const CpuTicks& before, const CpuTicks& now, std::size_t cpus, double seconds,
+                     double ticks_per_second) {
+    // Idle CPUs are accounted for late and all at once, by up to their longest sleep; half as much
+    // again and half a second cover that.
+    constexpr double kSlackFactor = 1.5;
+    constexpr double kSlackSeconds = 0.5;
+    double sum = 0;
+    for (std::size_t mode = 0; mode < now.ticks.size(); ++mode) {
+        if (now.ticks[mode] > before.ticks[mode])
+            sum += static_cast<double>(now.ticks[mode] - before.ticks[mode]);
+    }
+    return sum <= static_cast<double>(std::max<std::size_t>(cpus, 1)) * ticks_per_second *
+                      (seconds * kSlackFactor + kSlackSeconds);
+}
+
 CpuSource::CpuSource(const HostRoot& root, CpuOptions options)
     : stat_file_(root, "proc/stat"),
       load_file_(root, "proc/loadavg"),
       options_(options),
       ticks_per_second_(static_cast<double>(::sysconf(_SC_CLK_TCK))) {}
 
-Result<void> CpuSource::read(const SampleInstant&) {
+Result<void> CpuSource::read(const SampleInstant& at) {
+    const double seconds =
+        previous_at_ ? std::chrono::duration<double>(at.mono - *previous_at_).count() : 0;
+    previous_at_ = at.mono;
     RL_ASSIGN_OR_RETURN(const std::string_view stat, stat_file_.read());
     if (!parse_cpu_stat(stat, stat_))
         return fail(Errc::corrupt, "/proc/stat: no line \"cpu\" with its columns");
@@ -101,7 +119,7 @@ Result<void> CpuSource::read(const SampleInstant&) {
         const auto index = static_cast<std::size_t>(line);
         if (index > 0 && !options_.per_cpu) continue;
         if (index >= cpus_.size()) cpus_.resize(index + 1);
-        digest(cpus_[index], ticks);
+        digest(cpus_[index], ticks, index == 0 ? stat_.cpus.size() - 1 : 1, seconds);
     }
     // A CPU that went offline starts afresh when it is back.
     for (PerCpu& cpu : cpus_)
@@ -110,11 +128,13 @@ Result<void> CpuSource::read(const SampleInstant&) {
     return {};
 }
 
-void CpuSource::digest(PerCpu& cpu, const CpuTicks& now) {
+void CpuSource::digest(PerCpu& cpu, const CpuTicks& now, std::size_t cpus, double seconds) {
     cpu.seen = true;
     cpu.shares = cpu.has_previous ? cpu_shares(cpu.previous, now) : std::nullopt;
     const bool reset =
         cpu.has_previous && cpu.previous.ticks[kCpuIdle] > now.ticks[kCpuIdle] && !cpu.shares;
+    if (cpu.shares && !plausible_ticks(cpu.previous, now, cpus, seconds, ticks_per_second_))
+        cpu.shares.reset();
     for (std::size_t mode = 0; mode < kCpuModes.size(); ++mode) {
         cpu.high_water.ticks[mode] =
             reset ? now.ticks[mode] : std::max(cpu.high_water.ticks[mode], now.ticks[mode]);

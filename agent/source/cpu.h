@@ -47,6 +47,11 @@ std::optional<LoadAverage> parse_load_average(std::string_view text);
 std::optional<std::array<double, kCpuModes.size()>> cpu_shares(const CpuTicks& before,
                                                                const CpuTicks& now);
 
+// Whether this many ticks can have passed on `cpus` CPUs in `seconds`. Some hypervisors let steal
+// and idle leap; such a reading is a new baseline and no share.
+bool plausible_ticks(const CpuTicks& before, const CpuTicks& now, std::size_t cpus, double seconds,
+                     double ticks_per_second);
+
 struct CpuOptions {
     bool per_cpu = false;  // system.cpu.utilization{state=used} and system.cpu.time of each CPU too
 };
@@ -70,7 +75,7 @@ class CpuSource final : public Source {
         bool declared = false;
         std::optional<std::array<double, kCpuModes.size()>> shares;
     };
-    void digest(PerCpu& cpu, const CpuTicks& now);
+    void digest(PerCpu& cpu, const CpuTicks& now, std::size_t cpus, double seconds);
     void declare(PerCpu& cpu, int id, Recorder& out);
     void emit_cpu(PerCpu& cpu, int id, Recorder& out);
 
@@ -80,6 +85,7 @@ class CpuSource final : public Source {
     double ticks_per_second_;
     CpuStat stat_;
     std::optional<LoadAverage> load_;
+    std::optional<MonoTime> previous_at_;
     std::vector<PerCpu> cpus_;  // index id + 1: the total at 0
     std::array<SlotId, 3> load_slots_{};
     SlotId switches_slot_{};

@@ -56,6 +56,15 @@ std::optional<std::uint64_t> counter_delta(std::uint64_t before, std::uint64_t n
     return {};
 }
 
+// One of several ways to a disk that device-mapper makes one of; its traffic is counted there.
+bool DiskSource::is_multipath_member(const std::string& sysfs) const {
+    const auto holders = list_directory(*root_, sysfs + "/holders");
+    return holders && std::any_of(holders->begin(), holders->end(), [&](const std::string& holder) {
+               const auto uuid = read_attribute(*root_, "sys/class/block/" + holder + "/dm/uuid");
+               return uuid && uuid->starts_with("mpath-");
+           });
+}
+
 DiskSource::DiskSource(const HostRoot& root, DiskOptions options)
     : file_(root, "proc/diskstats"), root_(&root), options_(std::move(options)) {}
 
@@ -75,8 +84,10 @@ DiskSource::Device& DiskSource::device_of(const DiskCounters& counters) {
     const auto mapper_name = read_attribute(*root_, sysfs + "/dm/name");
     device.shown_name =
         mapper_name && !mapper_name->empty() ? *mapper_name : std::string(counters.name);
-    const bool listed = options_.include.empty() ? options_.partitions || !partition
-                                                 : matches_any(options_.include, counters.name);
+    const bool path_of_another = is_multipath_member(sysfs);
+    const bool listed = options_.include.empty()
+                            ? (options_.partitions || !partition) && !path_of_another
+                            : matches_any(options_.include, counters.name);
     device.wanted = listed && !matches_any(options_.exclude, counters.name) &&
                     !matches_any(options_.exclude, device.shown_name);
     return device;

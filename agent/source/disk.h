@@ -66,6 +66,7 @@ class DiskSource final : public Source {
         SlotId io_time{}, weighted{}, pending{}, utilization_slot{};
     };
     Device& device_of(const DiskCounters& counters);
+    bool is_multipath_member(const std::string& sysfs) const;
     void digest(Device& device, const DiskCounters& now, double seconds);
     void declare(Device& device, Recorder& out) const;
     void retire(Device& device, Recorder& out) const;

@@ -36,7 +36,7 @@ Result<std::string_view> HostFile::read() {
         fd_ = UniqueFd{::openat(root_->fd(), relative_.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY)};
         if (!fd_) return fail(errno_error("/" + relative_));
     }
-    if (buffer_.size() < kFirstBufferBytes) buffer_.resize(kFirstBufferBytes);
+    if (buffer_.empty()) buffer_.resize(std::min(kFirstBufferBytes, bytes_max_));
     // A file that the kernel writes record by record (seq_file: net/dev, diskstats, mountinfo,
     // vmstat) comes in pieces of a page, however large the buffer is: only 0 is the end.
     std::size_t filled = 0;

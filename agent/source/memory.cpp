@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include "agent/source/rounding.h"
@@ -10,6 +11,8 @@
 namespace ridgeline::agent {
 
 namespace {
+
+constexpr const char* kArcStats = "proc/spl/kstat/zfs/arcstats";
 
 // a − b, not below zero: the kernel's figures are of slightly different moments.
 std::uint64_t minus(std::uint64_t a, std::uint64_t b) {
@@ -25,22 +28,27 @@ MemoryInfo parse_meminfo(std::string_view text) {
         const std::size_t colon = line.find(':');
         if (colon == std::string_view::npos) continue;
         const std::string_view key = line.substr(0, colon);
-        std::optional<std::uint64_t>* target = key == "MemTotal"       ? &info.total
-                                               : key == "MemFree"      ? &info.free
-                                               : key == "MemAvailable" ? &info.available
-                                               : key == "Buffers"      ? &info.buffers
-                                               : key == "Cached"       ? &info.cached
-                                               : key == "SReclaimable" ? &info.slab_reclaimable
-                                               : key == "Shmem"        ? &info.shared
-                                               : key == "SwapTotal"    ? &info.swap_total
-                                               : key == "SwapFree"     ? &info.swap_free
-                                                                       : nullptr;
+        std::optional<std::uint64_t>* target = key == "MemTotal"          ? &info.total
+                                               : key == "MemFree"         ? &info.free
+                                               : key == "MemAvailable"    ? &info.available
+                                               : key == "Buffers"         ? &info.buffers
+                                               : key == "Cached"          ? &info.cached
+                                               : key == "SReclaimable"    ? &info.slab_reclaimable
+                                               : key == "Shmem"           ? &info.shared
+                                               : key == "SwapTotal"       ? &info.swap_total
+                                               : key == "SwapFree"        ? &info.swap_free
+                                               : key == "Hugepagesize"    ? &info.huge_page_size
+                                               : key == "HugePages_Total" ? &info.huge_pages_total
+                                               : key == "HugePages_Free"  ? &info.huge_pages_free
+                                                                          : nullptr;
         if (target == nullptr) continue;
         line.remove_prefix(colon + 1);
         const auto value = to_u64(next_field(line));
+        if (!value || *value >= (std::uint64_t{1} << 53)) continue;
         // Lines without a unit are counts, not sizes.
-        if (value && next_field(line) == "kB" && *value < (std::uint64_t{1} << 53))
-            *target = *value * 1024;
+        const bool is_size = next_field(line) == "kB";
+        const bool wants_count = key.starts_with("HugePages_");
+        if (is_size != wants_count) *target = is_size ? *value * 1024 : *value;
     }
     return info;
 }
@@ -61,12 +69,55 @@ VmStat parse_vmstat(std::string_view text) {
         if (key == "pswpout") stat.swap_out = to_u64(next_field(line));
         if (key == "pgfault") stat.faults = to_u64(next_field(line));
         if (key == "pgmajfault") stat.major_faults = to_u64(next_field(line));
+        if (key == "oom_kill") stat.oom_kills = to_u64(next_field(line));
     }
     return stat;
 }
 
+std::uint64_t parse_arc_reclaimable(std::string_view text) {
+    std::uint64_t size = 0;
+    std::uint64_t least = 0;
+    while (!text.empty()) {
+        std::string_view line = next_line(text);
+        const std::string_view key = next_field(line);
+        if (key != "size" && key != "c_min") continue;
+        next_field(line);  // the value's type
+        (key == "size" ? size : least) = to_u64(next_field(line)).value_or(0);
+    }
+    return minus(size, least);
+}
+
+bool meminfo_is_lxcfs(std::string_view mountinfo) {
+    while (!mountinfo.empty()) {
+        const std::string_view line = next_line(mountinfo);
+        if (line.find(" /proc/meminfo ") != std::string_view::npos &&
+            line.find(" - fuse.lxcfs ") != std::string_view::npos)
+            return true;
+    }
+    return false;
+}
+
 MemorySource::MemorySource(const HostRoot& root)
-    : meminfo_file_(root, "proc/meminfo"), vmstat_file_(root, "proc/vmstat") {}
+    : meminfo_file_(root, "proc/meminfo"),
+      vmstat_file_(root, "proc/vmstat"),
+      arc_file_(root, kArcStats),
+      root_(&root) {}
+
+// ZFS can be loaded later; a host without it is asked once a minute, not once a second.
+void MemorySource::look_for_arc() {
+    constexpr std::uint32_t kLookEveryRounds = 60;
+    if (rounds_++ % kLookEveryRounds == 0) {
+        arc_counts_ = ::faccessat(root_->fd(), kArcStats, R_OK, 0) == 0;
+        if (arc_counts_) {
+            HostFile mounts(*root_, "proc/self/mountinfo");
+            const auto table = mounts.read();
+            arc_counts_ = !table || !meminfo_is_lxcfs(*table);
+        }
+    }
+    arc_reclaimable_ = 0;
+    if (!arc_counts_) return;
+    if (const auto stats = arc_file_.read()) arc_reclaimable_ = parse_arc_reclaimable(*stats);
+}
 
 Result<void> MemorySource::read(const SampleInstant&) {
     RL_ASSIGN_OR_RETURN(const std::string_view meminfo, meminfo_file_.read());
@@ -76,6 +127,7 @@ Result<void> MemorySource::read(const SampleInstant&) {
     }
     RL_ASSIGN_OR_RETURN(const std::string_view vmstat, vmstat_file_.read());
     vmstat_ = parse_vmstat(vmstat);
+    look_for_arc();
     return {};
 }
 
@@ -86,6 +138,9 @@ void MemorySource::declare(Recorder& out) {
         utilization_[i] = out.declare("system.memory.utilization", {{"state", kStates[i]}});
     }
     limit_ = out.declare("system.memory.limit", {});
+    available_ = out.declare("system.memory.linux.available", {});
+    shared_ = out.declare("system.memory.linux.shared", {});
+    oom_kills_ = out.declare("system.memory.oom_kills", {});
     paging_usage_ = {out.declare("system.paging.usage", {{"state", "used"}}),
                      out.declare("system.paging.usage", {{"state", "free"}})};
     paging_utilization_ = out.declare("system.paging.utilization", {{"state", "used"}});
@@ -98,10 +153,16 @@ void MemorySource::declare(Recorder& out) {
 
 void MemorySource::emit(Recorder& out) {
     if (!declared_) declare(out);
+    emit_states(out);
+    emit_paging(out);
+}
+
+void MemorySource::emit_states(Recorder& out) {
     const std::uint64_t total = *info_.total;
+    const std::uint64_t available =
+        std::min(total, *info_.available_or_estimate() + arc_reclaimable_);
     const std::array<std::optional<std::uint64_t>, 5> states = {
-        minus(total, *info_.available_or_estimate()), info_.free, info_.cached, info_.buffers,
-        info_.slab_reclaimable};
+        minus(total, available), info_.free, info_.cached, info_.buffers, info_.slab_reclaimable};
     for (std::size_t i = 0; i < states.size(); ++i) {
         if (!states[i]) continue;
         out.record(usage_[i], static_cast<double>(*states[i]));
@@ -109,6 +170,32 @@ void MemorySource::emit(Recorder& out) {
                                                 static_cast<double>(total)));
     }
     out.record(limit_, static_cast<double>(total));
+    out.record(available_, static_cast<double>(available));
+    if (info_.shared) out.record(shared_, static_cast<double>(*info_.shared));
+    emit_huge_pages(out);
+    if (vmstat_.oom_kills) out.record(oom_kills_, static_cast<double>(*vmstat_.oom_kills));
+}
+
+// Few hosts set any aside.
+void MemorySource::emit_huge_pages(Recorder& out) {
+    const bool any = info_.huge_pages_total.value_or(0) > 0;
+    if (any && !huge_declared_) {
+        huge_declared_ = true;
+        huge_limit_ = out.declare("system.memory.linux.hugepages.limit", {});
+        huge_size_ = out.declare("system.memory.linux.hugepages.page.size", {});
+        huge_usage_ = {out.declare("system.memory.linux.hugepages.usage", {{"state", "used"}}),
+                       out.declare("system.memory.linux.hugepages.usage", {{"state", "free"}})};
+    }
+    if (huge_declared_ && info_.huge_pages_total && info_.huge_pages_free && info_.huge_page_size) {
+        out.record(huge_limit_, static_cast<double>(*info_.huge_pages_total));
+        out.record(huge_size_, static_cast<double>(*info_.huge_page_size));
+        out.record(huge_usage_[0],
+                   static_cast<double>(minus(*info_.huge_pages_total, *info_.huge_pages_free)));
+        out.record(huge_usage_[1], static_cast<double>(*info_.huge_pages_free));
+    }
+}
+
+void MemorySource::emit_paging(Recorder& out) {
     if (info_.swap_total && info_.swap_free) {
         const std::uint64_t used = minus(*info_.swap_total, *info_.swap_free);
         out.record(paging_usage_[0], static_cast<double>(used));

@@ -11,8 +11,11 @@ namespace ridgeline::agent {
 namespace {
 
 constexpr std::array<const char*, 2> kDirections = {"receive", "transmit"};
-// Carrier, speed and identity change rarely and cost a sysfs read each.
+// Carrier, speed and identity change rarely and cost a sysfs read each; what an unwanted interface
+// is changes more rarely still, and there can be hundreds of them.
 constexpr std::uint32_t kRefreshRounds = 10;
+constexpr std::uint32_t kUnwantedRefreshRounds = 120;
+constexpr std::size_t kAttributeBytes = 64;  // of a number in sysfs
 
 bool matches_any(const std::vector<std::string>& globs, std::string_view text) {
     return std::any_of(globs.begin(), globs.end(),
@@ -20,6 +23,18 @@ bool matches_any(const std::vector<std::string>& globs, std::string_view text) {
 }
 
 }  // namespace
+
+std::optional<double> byte_rate(std::uint64_t before, std::uint64_t now, double seconds,
+                                std::optional<double> speed_bytes_per_second) {
+    if (seconds <= 0) return {};
+    const auto delta = counter_delta(before, now);
+    if (!delta) return {};
+    const double rate = std::round(static_cast<double>(*delta) / seconds);
+    // A tenth more than the link can: frames are counted in bursts.
+    if (now < before && !(speed_bytes_per_second && rate <= *speed_bytes_per_second * 1.1))
+        return {};
+    return rate;
+}
 
 bool parse_net_dev(std::string_view text, std::vector<InterfaceCounters>& out) {
     out.clear();
@@ -78,16 +93,21 @@ bool NetworkSource::wanted(const std::string& name) const {
 }
 
 void NetworkSource::refresh(const std::string& name, Interface& interface) {
-    const std::string sysfs = "sys/class/net/" + name;
-    const std::string index = read_attribute(*root_, sysfs + "/ifindex").value_or("");
-    if (index != interface.index) {
-        interface.index = index;
-        interface.has_previous = false;
-        interface.wanted = wanted(name);
-        interface.carrier_file.emplace(*root_, sysfs + "/carrier", 4096);
-        interface.speed_file.emplace(*root_, sysfs + "/speed", 4096);
+    const auto index_text = interface.index_file->read();
+    const std::uint64_t index = index_text ? to_u64(trim(*index_text)).value_or(0) : 0;
+    if (index != interface.index || !interface.wanted) interface.wanted = wanted(name);
+    if (index != interface.index) interface.has_previous = false;
+    interface.index = index;
+    interface.rounds_to_refresh = interface.wanted ? kRefreshRounds : kUnwantedRefreshRounds;
+    if (!interface.wanted) {
+        interface.index_file.reset();  // hundreds of them need no descriptor each
+        return;
     }
-    if (!interface.wanted) return;
+    if (!interface.carrier_file) {
+        const std::string sysfs = "sys/class/net/" + name;
+        interface.carrier_file.emplace(*root_, sysfs + "/carrier", kAttributeBytes);
+        interface.speed_file.emplace(*root_, sysfs + "/speed", kAttributeBytes);
+    }
     // Both say EINVAL while the interface is down; a speed of −1 or 2^32−1 is "unknown".
     const auto carrier = interface.carrier_file->read();
     interface.up = carrier && trim(*carrier) == "1";
@@ -103,9 +123,8 @@ void NetworkSource::digest(Interface& interface, const InterfaceCounters& now, d
     for (std::size_t d = 0; d < 2; ++d) {
         interface.bytes_per_second[d].reset();
         if (!interface.has_previous || seconds <= 0) continue;
-        if (const auto delta = counter_delta(interface.previous.bytes[d], now.bytes[d])) {
-            interface.bytes_per_second[d] = std::round(static_cast<double>(*delta) / seconds);
-        }
+        interface.bytes_per_second[d] = byte_rate(interface.previous.bytes[d], now.bytes[d],
+                                                  seconds, interface.speed_bytes_per_second);
     }
     interface.now = now;
     interface.previous = now;
@@ -119,20 +138,29 @@ Result<void> NetworkSource::read(const SampleInstant& at) {
     const double seconds =
         previous_at_ ? std::chrono::duration<double>(at.mono - *previous_at_).count() : 0;
     previous_at_ = at.mono;
-    const bool refresh_all = rounds_++ % kRefreshRounds == 0;
     for (auto& [name, interface] : interfaces_)
         interface.present = false;
     for (const InterfaceCounters& counters : parsed_) {
-        auto it = interfaces_.find(counters.name);
-        const bool added = it == interfaces_.end();
-        if (added) it = interfaces_.emplace(std::string(counters.name), Interface{}).first;
-        Interface& interface = it->second;
+        Interface& interface = interface_of(counters.name);
         interface.present = true;
-        if (added) interface.index = "unknown";
-        if (added || refresh_all) refresh(it->first, interface);
         if (interface.wanted) digest(interface, counters, seconds);
     }
     return {};
+}
+
+NetworkSource::Interface& NetworkSource::interface_of(std::string_view name) {
+    auto it = interfaces_.find(name);
+    if (it == interfaces_.end()) it = interfaces_.emplace(std::string(name), Interface{}).first;
+    Interface& interface = it->second;
+    if (interface.rounds_to_refresh > 0) {
+        --interface.rounds_to_refresh;
+        return interface;
+    }
+    if (!interface.index_file)
+        interface.index_file.emplace(*root_, "sys/class/net/" + it->first + "/ifindex",
+                                     kAttributeBytes);
+    refresh(it->first, interface);
+    return interface;
 }
 
 void NetworkSource::declare(const std::string& name, Interface& interface, Recorder& out) const {

@@ -27,6 +27,13 @@ struct InterfaceCounters {
 // the known one.
 bool parse_net_dev(std::string_view text, std::vector<InterfaceCounters>& out);
 
+// Bytes a second between two readings of a counter; nullopt for a reset. A counter that stepped
+// back may be one of 32 bits that wrapped (old drivers): that is believed only of an interface
+// whose speed is known and would allow it, because others start anew under the same name (veth,
+// ppp, wireguard).
+std::optional<double> byte_rate(std::uint64_t before, std::uint64_t now, double seconds,
+                                std::optional<double> speed_bytes_per_second);
+
 struct NetworkOptions {
     // Interfaces with hardware behind them, and bonds, teams, VLANs, tunnels; containers' veth
     // pairs and their like come and go by the hundred and are left out.
@@ -46,18 +53,21 @@ class NetworkSource final : public Source {
     struct Interface {
         bool wanted = false;
         bool present = false;
-        std::string index;  // the kernel's; another one under the same name is another interface
+        std::uint64_t index =
+            0;  // the kernel's; another one under the same name is another interface
+        std::uint32_t rounds_to_refresh = 0;
         bool has_previous = false;
         InterfaceCounters previous, now;  // their names are not used
         std::array<std::optional<double>, 2> bytes_per_second;
         std::optional<bool> up;
         std::optional<double> speed_bytes_per_second;
-        std::optional<HostFile> carrier_file, speed_file;
+        std::optional<HostFile> index_file, carrier_file, speed_file;
         bool declared = false;
         std::array<SlotId, 2> io{}, packets{}, errors{}, dropped{}, throughput{}, utilization{};
         SlotId up_slot{}, speed_slot{};
     };
     bool wanted(const std::string& name) const;
+    Interface& interface_of(std::string_view name);
     void refresh(const std::string& name, Interface& interface);
     void digest(Interface& interface, const InterfaceCounters& now, double seconds);
     void declare(const std::string& name, Interface& interface, Recorder& out) const;
@@ -69,7 +79,6 @@ class NetworkSource final : public Source {
     std::vector<InterfaceCounters> parsed_;
     std::map<std::string, Interface, std::less<>> interfaces_;
     std::optional<MonoTime> previous_at_;
-    std::uint32_t rounds_ = 0;
 };
 
 extern const SourceType kNetworkSource;

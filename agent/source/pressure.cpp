@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 #include "agent/source/rounding.h"
 #include "common/base/text.h"
@@ -11,6 +12,14 @@ namespace ridgeline::agent {
 namespace {
 
 constexpr std::array<const char*, 2> kScopes = {"some", "full"};
+
+// PSI comes with a boot, and irq pressure with a kernel.
+constexpr std::uint32_t kLookEveryRounds = 600;
+
+// No file (before Linux 4.20, or irq before 6.1), or one that says that PSI is off (psi=0, RHEL 8).
+bool is_absent(const Error& error) {
+    return error.code == Errc::not_found || error.sys_errno == EOPNOTSUPP;
+}
 
 std::optional<std::uint64_t> total_of(std::string_view line) {
     for (std::string_view field = next_field(line); !field.empty(); field = next_field(line)) {
@@ -33,8 +42,8 @@ PressureTotals parse_pressure(std::string_view text) {
 }
 
 PressureSource::PressureSource(const HostRoot& root) {
-    for (const char* name : {"cpu", "memory", "io"}) {
-        resources_.push_back({name, HostFile(root, std::string("proc/pressure/") + name), {}});
+    for (const char* name : {"cpu", "memory", "io", "irq"}) {
+        resources_.push_back({name, HostFile(root, std::string("proc/pressure/") + name), 0, {}});
     }
 }
 
@@ -43,13 +52,17 @@ Result<void> PressureSource::read(const SampleInstant& at) {
         previous_at_ ? std::chrono::duration<double, std::micro>(at.mono - *previous_at_).count()
                      : 0;
     previous_at_ = at.mono;
+    std::optional<Error> refused;
     for (Resource& resource : resources_) {
         PressureTotals totals;
-        const auto text = resource.file.read();
-        if (text) {
+        if (resource.rounds_to_skip > 0) {
+            --resource.rounds_to_skip;
+        } else if (const auto text = resource.file.read()) {
             totals = parse_pressure(*text);
-        } else if (text.error().code != Errc::not_found && text.error().sys_errno != EOPNOTSUPP) {
-            return fail(text.error());
+        } else if (is_absent(text.error())) {
+            resource.rounds_to_skip = kLookEveryRounds;
+        } else {
+            refused = text.error();
         }
         const std::array<std::optional<std::uint64_t>, 2> now = {totals.some_us, totals.full_us};
         for (std::size_t i = 0; i < 2; ++i) {
@@ -66,6 +79,7 @@ Result<void> PressureSource::read(const SampleInstant& at) {
                 std::min(1.0, share));  // the kernel's totals lag, and catch up past 100 %
         }
     }
+    if (refused) return fail(std::move(*refused));
     return {};
 }
 

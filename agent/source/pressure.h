@@ -24,6 +24,8 @@ class PressureSource final : public Source {
   public:
     explicit PressureSource(const HostRoot& root);
     std::string_view name() const override { return "pressure"; }
+    // A file that may not be read costs its resource only.
+    bool emits_after_error() const override { return true; }
     Result<void> read(const SampleInstant& at) override;
     void emit(Recorder& out) override;
 
@@ -37,7 +39,8 @@ class PressureSource final : public Source {
     struct Resource {
         const char* name;
         HostFile file;
-        std::array<Scope, 2> scopes;  // some, full
+        std::uint32_t rounds_to_skip;  // until a file that was not there is looked for again
+        std::array<Scope, 2> scopes;   // some, full
     };
     std::vector<Resource> resources_;
     std::optional<MonoTime> previous_at_;

@@ -1,9 +1,13 @@
 #include "agent/source/cpu.h"
 
+#include <cmath>
 #include <numeric>
+#include <random>
 #include <string>
 
 #include "tests/support/catch.h"
+#include "tests/support/host_tree.h"
+#include "tests/support/sample_sink.h"
 
 using namespace ridgeline::agent;
 
@@ -78,4 +82,120 @@ TEST_CASE("load averages are three numbers or nothing", "[cpu]") {
     CHECK(parse_load_average("0.52 0.58 0.59 2/113 4821\n")->five == 0.58);
     CHECK_FALSE(parse_load_average("0.52 0.58"));
     CHECK_FALSE(parse_load_average("a b c"));
+}
+
+TEST_CASE("an odd softirq line, or any other line, costs nothing but itself", "[cpu]") {
+    const CpuStat stat = parsed("cpu 1 2 3 4\nsoftirq 5 1 2\nintr x\nctxt nonsense\n");
+    CHECK(stat.cpus.size() == 1);
+    CHECK_FALSE(stat.context_switches);
+}
+
+TEST_CASE("ticks that cannot have passed are a new baseline, not a share", "[cpu]") {
+    const CpuTicks before = ticks({1000, 0, 0, 1000, 0, 0, 0, 0});
+    CHECK(plausible_ticks(before, ticks({1100, 0, 0, 1100, 0, 0, 0, 0}), 2, 1, 100));
+    // Idle CPUs catch up by some tenths of a second.
+    CHECK(plausible_ticks(before, ticks({1100, 0, 0, 1200, 0, 0, 0, 0}), 2, 1, 100));
+    // Steal leapt: an hour in a second.
+    CHECK_FALSE(plausible_ticks(before, ticks({1000, 0, 0, 1000, 0, 0, 0, 360'000}), 2, 1, 100));
+    CHECK(plausible_ticks(before, ticks({1000, 0, 0, 1000, 0, 0, 0, 0}), 0, 0, 100));
+    CHECK(
+        plausible_ticks(before, ticks({2000, 0, 0, 1000, 0, 0, 0, 0}), 1, 1, 1000));  // HZ of 1000
+}
+
+TEST_CASE("whatever two readings say, shares are shares", "[cpu]") {
+    std::mt19937_64 random(11);  // NOLINT: the same every time
+    for (int i = 0; i < 20'000; ++i) {
+        CpuTicks before;
+        CpuTicks now;
+        for (std::size_t mode = 0; mode < kCpuModes.size(); ++mode) {
+            before.ticks[mode] = random() >> (random() % 64);
+            now.ticks[mode] = random() % 2 == 0 ? before.ticks[mode] + random() % 1000
+                                                : random() >> (random() % 64);
+        }
+        const auto shares = cpu_shares(before, now);
+        if (!shares) continue;
+        for (const double share : *shares)
+            CHECK((share >= 0 && share <= 1));
+        CHECK(std::accumulate(shares->begin(), shares->end(), 0.0) == Approx(1).margin(1e-3));
+    }
+}
+
+namespace {
+
+// A host of which only /proc/stat and /proc/loadavg exist.
+struct CpuHost {
+    explicit CpuHost(bool per_cpu) : source(root, {per_cpu}) {}
+    void second(const std::string& stat) {
+        host.write("proc/stat", stat).write("proc/loadavg", "0.1 0.2 0.3 1/100 5\n");
+        ++at;
+        sink.values.clear();
+        REQUIRE(source.read(
+            {ridgeline::from_unix_ms(at * 1000), ridgeline::MonoTime{std::chrono::seconds{at}}}));
+        source.emit(sink);
+        CHECK(sink.unknown.empty());
+    }
+    std::optional<double> used(const std::string& cpu = "") {
+        return sink["system.cpu.utilization{" + (cpu.empty() ? "" : "cpu=\"" + cpu + "\",") +
+                    "state=\"used\"}"];
+    }
+    std::optional<double> idle_time(const std::string& cpu) {
+        return sink["system.cpu.time{cpu=\"" + cpu + "\",mode=\"idle\"}"];
+    }
+    ridgeline::test::HostTree host;
+    HostRoot root = host.write("statvfs", "").root();
+    CpuSource source;
+    ridgeline::test::SampleSink sink;
+    std::int64_t at = 0;
+};
+
+}  // namespace
+
+TEST_CASE("a CPU that goes offline and returns leaves a gap, not a spike", "[cpu]") {
+    CpuHost host(true);
+    host.second("cpu 200 0 0 2000\ncpu0 100 0 0 1000\ncpu2 100 0 0 1000\n");
+    host.second("cpu 250 0 0 2150\ncpu0 150 0 0 1050\ncpu2 100 0 0 1100\n");
+    CHECK(host.used("0") == 0.5);
+    CHECK(host.used("2") == 0);
+    CHECK_FALSE(host.used("1"));  // the numbering has holes
+    CHECK(host.sink["system.cpu.logical.count"] == 2);
+    host.second("cpu 300 0 0 2200\ncpu0 200 0 0 1100\n");
+    CHECK_FALSE(host.used("2"));
+    CHECK_FALSE(host.idle_time("2"));
+    CHECK(host.sink["system.cpu.logical.count"] == 1);
+    host.second("cpu 350 0 0 2250\ncpu0 250 0 0 1150\ncpu2 0 0 0 5\n");
+    CHECK_FALSE(host.used("2"));
+    CHECK(host.used("0") == 0.5);
+    host.second("cpu 400 0 0 2300\ncpu0 300 0 0 1200\ncpu2 75 0 0 30\n");
+    CHECK(host.used("2") == 0.75);
+}
+
+TEST_CASE("a machine that was moved, and counts anew, is one second without a share", "[cpu]") {
+    CpuHost host(false);
+    host.second("cpu 5000 0 0 90000\n");
+    host.second("cpu 5050 0 0 90050\n");
+    CHECK(host.used() == 0.5);
+    host.second("cpu 10 0 0 100\n");
+    CHECK_FALSE(host.used());
+    host.second("cpu 35 0 0 175\n");
+    CHECK(host.used() == 0.25);
+}
+
+TEST_CASE("a counter of time does not step back with iowait, and starts over after a reset",
+          "[cpu]") {
+    CpuHost host(true);
+    host.second("cpu 1 0 0 1\ncpu0 100 0 0 1000 50\n");
+    host.second("cpu 1 0 0 1\ncpu0 110 0 0 1090 40\n");
+    CHECK(host.sink["system.cpu.time{cpu=\"0\",mode=\"iowait\"}"] == 0.5);
+    CHECK(host.idle_time("0") == 10.9);
+    host.second("cpu 1 0 0 1\ncpu0 3 0 0 7 0\n");
+    CHECK(host.idle_time("0") == 0.07);
+}
+
+TEST_CASE("two looks within one tick give no share and no NaN", "[cpu]") {
+    CpuHost host(false);
+    host.second("cpu 100 0 0 1000\n");
+    host.second("cpu 100 0 0 1000\n");
+    CHECK_FALSE(host.used());
+    for (const auto& [name, value] : host.sink.values)
+        CHECK(std::isfinite(value));
 }
