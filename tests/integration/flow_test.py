@@ -8,13 +8,16 @@ import recorded_host
 # One metric of each source that every host has.
 EXPECTED = {
     "system.cpu.utilization", "system.cpu.time", "system.memory.utilization", "system.filesystem.utilization",
-    "system.uptime", "tls.certificate.remaining_time", "ridgeline.agent.memory.rss", "ridgeline.agent.samples",
+    "system.uptime", "system.network.connections", "tls.certificate.remaining_time", "ridgeline.agent.memory.rss",
+    "ridgeline.agent.samples",
 }
 EXPECTED_OF_RECORDED = {"system.disk.io", "system.disk.utilization", "system.network.io", "system.network.utilization"}
 SOURCES = """
 [source.filesystem]
 interval = "1s"
 [source.host]
+interval = "1s"
+[source.tcp]
 interval = "1s"
 [source.agent]
 interval = "1s"
