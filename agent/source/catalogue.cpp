@@ -13,6 +13,7 @@
 #include "agent/source/memory.h"
 #include "agent/source/network.h"
 #include "agent/source/pressure.h"
+#include "agent/source/tcp.h"
 
 namespace ridgeline::agent {
 
@@ -22,8 +23,9 @@ using namespace std::chrono_literals;
 
 // A source is registered by its line here.
 constexpr std::array kSources = {
-    &kCpuSource,     &kMemorySource, &kPressureSource,    &kFilesystemSource, &kDiskSource,
-    &kNetworkSource, &kHostSource,   &kCertificateSource, &kCgroupSource,     &kAgentSource,
+    &kCpuSource,    &kMemorySource,      &kPressureSource, &kFilesystemSource,
+    &kDiskSource,   &kNetworkSource,     &kTcpSource,      &kHostSource,
+    &kCgroupSource, &kCertificateSource, &kAgentSource,
 };
 
 }  // namespace

@@ -2,8 +2,9 @@
 // or a recorded one.
 //
 // A recorded root is a tree of files such as tests/fixtures/hosts/*: its /proc files are plain
-// files that may be replaced, and a file `statvfs` at its top stands in for the system call.
-// Everything is opened relative to the root.
+// files that may be replaced, and files at its top stand in for system calls: `statvfs`, by which a
+// recorded root is known, and `inet_diag`, the number of TCP sockets in each state (tcp.h), which
+// may be missing. Everything is opened relative to the root.
 #pragma once
 
 #include <filesystem>

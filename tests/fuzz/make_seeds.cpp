@@ -11,6 +11,7 @@
 #include "common/wire/block_codec.h"
 #include "common/wire/messages.h"
 #include "tests/fuzz/memory_storage.h"
+#include "tests/support/diag_messages.h"
 
 using namespace ridgeline;
 
@@ -96,6 +97,27 @@ void add_segments(const Corpus& corpus) {
     corpus.add("segment", "flipped_in_the_header", "\x01\x0a\x00\x01one"sv);
 }
 
+// Lists of sockets without addresses, in the byte order of the machine this runs on.
+void add_socket_lists(const Corpus& corpus) {
+    const auto framed = [](const test::DiagMessages& messages) {
+        const auto bytes = messages.bytes();
+        std::string out{static_cast<char>(bytes.size() & 0xffU),
+                        static_cast<char>(bytes.size() >> 8U)};
+        return out + std::string(as_text(bytes));
+    };
+    test::DiagMessages sockets(1);
+    for (std::uint8_t state = 1; state <= 14; ++state)
+        sockets.socket(state, state % 3 * 4U);
+    corpus.add("inet_diag", "all_states",
+               framed(sockets) + framed(test::DiagMessages(1).noop().socket(1).done()));
+    corpus.add("inet_diag", "no_module", framed(test::DiagMessages(1).done(-2)));
+    corpus.add("inet_diag", "refused", framed(test::DiagMessages(1).error(-16)));
+    corpus.add("inet_diag", "interrupted",
+               framed(test::DiagMessages(1).socket(1).done().flag(NLM_F_DUMP_INTR)));
+    corpus.add("inet_diag", "lying_length", framed(test::DiagMessages(1).socket(1).length(89)));
+    corpus.add("inet_diag", "cut", framed(test::DiagMessages(1).socket(1)).substr(0, 40));
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -107,5 +129,6 @@ int main(int argc, char** argv) {
     add_messages(corpus);
     add_blocks(corpus);
     add_segments(corpus);
+    add_socket_lists(corpus);
     return 0;
 }

@@ -1,5 +1,6 @@
 // Every parser of a kernel file gets every input: what the kernel writes into one must not harm
 // another.
+#include <array>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -15,6 +16,7 @@
 #include "agent/source/network.h"
 #include "agent/source/pressure.h"
 #include "agent/source/reboot.h"
+#include "agent/source/tcp.h"
 #include "tests/fuzz/expect.h"
 
 using namespace ridgeline;
@@ -67,6 +69,17 @@ void check_kernel_releases(std::string_view text) {
     (void)kernel_flavour(text);
 }
 
+void check_tcp(std::string_view text) {
+    std::array<NetCounter, 2> wanted = {
+        {{"Tcp", "RetransSegs", {}}, {"TcpExt", "ListenOverflows", {}}}};
+    parse_net_counters(text, wanted);
+    (void)parse_snmp6(text, "Udp6RcvbufErrors");
+    (void)parse_sockstat(text);
+    if (const auto drops = parse_conntrack_stat(text))
+        fuzz::expect(text.find('\n') != text.rfind('\n'), "drops come from a line below the names");
+    (void)parse_recorded_states(text);
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -84,6 +97,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     std::vector<DiskCounters> disks;
     parse_diskstats(text, disks);
     (void)parse_pressure(text);
+    check_tcp(text);
     HostFacts facts;
     parse_uptime(text, facts);
     parse_process_counts(text, text, facts);

@@ -87,6 +87,9 @@ class RecordedHost:
         for name, content in (("ifindex", "2"), ("carrier", "1"), ("speed", "1000"), ("device/vendor", "0x1af4"),
                               ("uevent", "INTERFACE=eth0\nIFINDEX=2")):
             self.write(f"sys/class/net/eth0/{name}", content + "\n")
+        self.write("proc/net/netstat", "TcpExt: ListenOverflows ListenDrops\nTcpExt: 0 0\n")
+        self.write("proc/net/sockstat", "sockets: used 200\nTCP: inuse 31 orphan 0 tw 4 alloc 40 mem 3\n")
+        self.write("inet_diag", "established 24\nlisten 7\ntime_wait 4\n")
         for disk in ("sda", "sdb"):
             self.write(f"sys/class/block/{disk}/size", "209715200\n")
 
@@ -113,6 +116,10 @@ class RecordedHost:
         moved, packets = int(self._bytes), int(self._bytes / 800)
         traffic = f"{moved} {packets} 0 0 0 0 0 0 {moved // 4} {packets // 2} 0 0 0 0 0 0"
         self.write("proc/net/dev", NET_DEV_HEADER + f"    lo: 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n  eth0: {traffic}\n")
+        sent = int(self._elapsed * 30)
+        self.write("proc/net/snmp", "Tcp: MaxConn InSegs OutSegs RetransSegs OutRsts\n"
+                                    f"Tcp: -1 {sent} {sent} {sent // 1000} 0\n"
+                                    "Udp: InDatagrams RcvbufErrors\nUdp: 0 0\n")
         operations = int(self._elapsed * 20)
         disk = f"{operations} 0 {operations * 16} {operations} {operations} 0 {operations * 32} {operations * 2} 0"
         times = f"{operations} {operations * 3}"

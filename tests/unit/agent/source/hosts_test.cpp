@@ -84,6 +84,15 @@ TEST_CASE("a small host over one second", "[hosts]") {
     CHECK(sink["system.network.utilization{direction=\"receive\",interface=\"ens5\"}"] == 0.001);
     CHECK(sink["system.network.link.up{interface=\"ens5\"}"] == 1);
     CHECK_FALSE(sink["system.network.io{direction=\"receive\",interface=\"lo\"}"]);
+    const std::string connections = "system.network.connections{protocol=\"tcp\",state=";
+    CHECK(sink[connections + "\"established\"}"] == 5);
+    CHECK(sink[connections + "\"close_wait\"}"] == 1);
+    CHECK(sink[connections + "\"syn_recv\"}"] == 0);
+    CHECK(sink["system.network.tcp.retransmits"] == 43);
+    CHECK(sink["system.network.tcp.segments{direction=\"transmit\"}"] == 5100);
+    CHECK(sink["system.network.tcp.listen_overflows"] == 2);
+    CHECK(sink["system.network.udp.receive_buffer_errors"] == 5);
+    CHECK_FALSE(sink["system.network.conntrack.count"]);
     CHECK(sink["system.process.count{state=\"blocked\"}"] == 1);
     CHECK(sink["system.uptime"] == 102);
 }
@@ -105,6 +114,11 @@ TEST_CASE("64 CPUs, one of which goes offline, a hundred veth pairs and a counte
           Approx(0.496 / 500).margin(1e-6));
     CHECK(host.sink["system.disk.operation_time{device=\"nvme3n1\",direction=\"read\"}"] ==
           4294967.496);
+    CHECK(host.sink["system.network.tcp.retransmits"] == 7'000'000'500.0);
+    CHECK(host.sink["system.network.conntrack.utilization"] == Approx(0.9537).margin(1e-4));
+    // fffffff0 on one CPU wrapped to 10.
+    CHECK(host.sink["system.network.conntrack.drops{reason=\"drop\"}"] == 4'294'967'312.0);
+    CHECK(host.sink["system.network.conntrack.drops{reason=\"early_drop\"}"] == 64);
 }
 
 TEST_CASE("without swap, MemAvailable and pressure files nothing is made up", "[hosts]") {
@@ -117,6 +131,9 @@ TEST_CASE("without swap, MemAvailable and pressure files nothing is made up", "[
     CHECK_FALSE(host.sink["system.pressure.stall_time{resource=\"cpu\",scope=\"some\"}"]);
     CHECK(host.sink["system.network.link.up{interface=\"ens5\"}"] == 0);
     CHECK_FALSE(host.sink["system.network.link.speed{interface=\"ens5\"}"]);  // −1: unknown
+    CHECK(host.sink["system.network.tcp.listen_overflows"] == 80568);
+    CHECK(host.sink["system.network.conntrack.drops{reason=\"drop\"}"] == 32);
+    CHECK_FALSE(host.sink["system.network.conntrack.utilization"]);  // no limit is set
 }
 
 TEST_CASE("logical volumes have their own names; a filesystem that turned read-only is seen",
@@ -125,6 +142,9 @@ TEST_CASE("logical volumes have their own names; a filesystem that turned read-o
     host.read();
     CHECK(host.sink["system.disk.io{device=\"vg0-root\",direction=\"read\"}"] == 390000.0 * 512);
     CHECK(host.sink["system.disk.io{device=\"sda\",direction=\"read\"}"]);
+    // Recorded without its list of sockets.
+    CHECK(host.sink["system.network.connections{protocol=\"tcp\",state=\"in_use\"}"] == 26);
+    CHECK_FALSE(host.sink["system.network.connections{protocol=\"tcp\",state=\"established\"}"]);
     CHECK_FALSE(host.sink["system.disk.io{device=\"sda1\",direction=\"read\"}"]);
     CHECK_FALSE(host.sink["system.disk.io{device=\"sr0\",direction=\"read\"}"]);
     CHECK(host.sink["system.filesystem.readonly{device=\"/dev/mapper/vg0-archive\",mountpoint=\"/"
