@@ -14,6 +14,8 @@ namespace ridgeline::agent {
 namespace {
 
 constexpr std::size_t kFirstBufferBytes = 4096;
+// What is limited to a page is an attribute in sysfs, a number mostly; hundreds may be open.
+constexpr std::size_t kFirstAttributeBytes = 64;
 constexpr std::size_t kEntriesMax = 100'000;
 
 }  // namespace
@@ -36,7 +38,8 @@ Result<std::string_view> HostFile::read() {
         fd_ = UniqueFd{::openat(root_->fd(), relative_.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY)};
         if (!fd_) return fail(errno_error("/" + relative_));
     }
-    if (buffer_.size() < kFirstBufferBytes) buffer_.resize(kFirstBufferBytes);
+    if (buffer_.empty())
+        buffer_.resize(bytes_max_ <= kFirstBufferBytes ? kFirstAttributeBytes : kFirstBufferBytes);
     // A file that the kernel writes record by record (seq_file: net/dev, diskstats, mountinfo,
     // vmstat) comes in pieces of a page, however large the buffer is: only 0 is the end.
     std::size_t filled = 0;

@@ -3,7 +3,7 @@
 
     tests/bench/agreement.py [--build build/release] [--seconds 60] [--directory DIR]
 
-Beside node_exporter (scraped at each full second, when the agent samples too), vmstat 1, iostat -x 1 and df. The load
+Beside node_exporter (scraped at each full second, when the agent samples too), vmstat 1, iostat -x 1, free and df. The load
 writes to DIR (default: the build directory), whose disk and filesystem are compared; traffic goes over loopback. Per
 figure: the mean of both over the minute, the largest difference in one second, and where differences come from. Ends
 with 1 when a mean differs by more than its row allows. Needs no root. Debian: sysstat, procps, prometheus-node-exporter.
@@ -30,7 +30,7 @@ MIB = 1 << 20
 # Why two right figures differ.
 INSTANT = "read some milliseconds apart"
 WINDOW = "its second begins some milliseconds later; the minute agrees"
-GUEST_TICKS = "whole ticks of 10 ms, and its second begins later"
+TICKS = "whole ticks of 10 ms, and its second begins later"
 ROUNDED = "printed in whole units, its second begins later"
 
 
@@ -78,7 +78,7 @@ class Exporter:
     """node_exporter's page of each second."""
 
     def __init__(self):
-        self.exporter, self.pages = NodeExporter(), {}
+        self.exporter, self.pages = NodeExporter("--no-collector.netdev.netlink"), {}  # which leaves lo out
         self.asker = Asker(self._scrape)
 
     def _scrape(self):
@@ -113,7 +113,7 @@ class LineTool:
                                             env={**os.environ, "TZ": "UTC", "LC_ALL": "C", "S_TIME_FORMAT": "ISO"})
 
     def text(self):
-        self.process.wait(20)
+        self.process.wait()
         return self.output.read_text()
 
 
@@ -146,18 +146,19 @@ def read_iostat(text, disk):
     return table
 
 
-class Df:
-    """df of one filesystem at each second."""
+class OneShotTool:
+    """A tool that prints a header and a line of figures, run at each full second: {column: {second: value}}."""
 
-    def __init__(self, mountpoint):
-        self.mountpoint, self.used, self.available = mountpoint, {}, {}
+    def __init__(self, arguments, columns):
+        self.arguments, self.table = arguments, {column: {} for column in columns}
         self.asker = Asker(self._ask)
 
     def _ask(self):
         second = int(time.time())
-        done = subprocess.run(["df", "-B1", "--output=used,avail", self.mountpoint], check=True, capture_output=True, text=True)
-        used, available = done.stdout.splitlines()[1].split()
-        self.used[second], self.available[second] = float(used), float(available)
+        done = subprocess.run(self.arguments, check=True, capture_output=True, text=True, env={**os.environ, "LC_ALL": "C"})
+        figures = [field for field in done.stdout.splitlines()[1].split() if field.isdigit()]
+        for column, figure in zip(self.table.values(), figures):
+            column[second] = float(figure)
 
 
 @dataclasses.dataclass
@@ -187,10 +188,10 @@ def cpu_rows(ours, exporter, vmstat):
     return [
         Row("cpu used", "%", "node_exporter", used, exporter.cpu_share(*busy), 0.5, INSTANT + "; counts in 10 ms"),
         Row("cpu used", "%", "vmstat", used, idle, 1.5, "whole per cents, and its second begins later"),
-        Row("cpu user+nice", "%", "vmstat", total(share["user"], share["nice"]), vmstat["us"], 1.5, GUEST_TICKS),
+        Row("cpu user+nice", "%", "vmstat", total(share["user"], share["nice"]), vmstat["us"], 1.5, TICKS),
         Row("cpu system", "%", "vmstat", total(share["system"], share["irq"], share["softirq"]), vmstat["sy"], 1.5,
-            GUEST_TICKS),
-        Row("cpu iowait", "%", "vmstat", share["iowait"], vmstat["wa"], 1.5, GUEST_TICKS),
+            TICKS),
+        Row("cpu iowait", "%", "vmstat", share["iowait"], vmstat["wa"], 1.5, TICKS),
         Row("context switches", "/s", "node_exporter", switches, rates(exporter.sum_of("node_context_switches_total")),
             mean_within(0.02, switches, 1, 5), INSTANT),
         Row("context switches", "/s", "vmstat", switches, vmstat["cs"], mean_within(0.03, switches, 1, 5), WINDOW),
@@ -199,19 +200,16 @@ def cpu_rows(ours, exporter, vmstat):
     ]
 
 
-def memory_rows(ours, exporter, vmstat):
+def memory_rows(ours, exporter, memory):
     used, free = ours("system.memory.usage", state="used"), ours("system.memory.usage", state="free")
     cache = total(ours("system.memory.usage", state="cached"), ours("system.memory.usage", state="slab_reclaimable"))
     theirs = combine(lambda whole, available: whole - available, exporter.sum_of("node_memory_MemTotal_bytes"),
                      exporter.sum_of("node_memory_MemAvailable_bytes"))
-
-    def from_kib(series):
-        return {second: value * 1024 for second, value in series.items()}
-
     return [
         Row("memory used", "MiB", "node_exporter", used, theirs, 5, INSTANT + "; total − available by both", MIB),
-        Row("memory free", "MiB", "vmstat", free, from_kib(vmstat["free"]), 20, "its look comes later in the second", MIB),
-        Row("cache + slab", "MiB", "vmstat", cache, from_kib(vmstat["cache"]), 20, "its look comes later in the second", MIB),
+        Row("memory used", "MiB", "free", used, memory["used"], 10, INSTANT, MIB),
+        Row("memory free", "MiB", "free", free, memory["free"], 10, INSTANT, MIB),
+        Row("cache + slab", "MiB", "free", cache, memory["cache"], 10, INSTANT + "; reclaimable slab is cache to free", MIB),
     ]
 
 
@@ -262,10 +260,10 @@ def filesystem_rows(ours, exporter, df, disk):
     reason = INSTANT + " while the file grows"
     return [
         Row("filesystem used", "MiB", "node_exporter", used, theirs_used, 5, reason, MIB),
-        Row("filesystem used", "MiB", "df", used, df.used, 5, reason, MIB),
+        Row("filesystem used", "MiB", "df", used, df["used"], 5, reason, MIB),
         Row("available to users", "MiB", "node_exporter", available, exporter.sum_of("node_filesystem_avail_bytes", **label), 5,
             reason, MIB),
-        Row("available to users", "MiB", "df", available, df.available, 5, reason, MIB)]
+        Row("available to users", "MiB", "df", available, df["available"], 5, reason, MIB)]
 
 
 def print_row(row):
@@ -293,7 +291,10 @@ def run(build, seconds, where):
         collector = ridgeline.start_collector()
         agent = ridgeline.start_agent("agent", HOST, batch="1s", sources=(
             '[source.filesystem]\ninterval = "1s"\n[source.network]\ninclude = ["lo"]\n'))
-        exporter, df, workers = Exporter(), Df(disk.mountpoint), load.start(directory)
+        exporter, workers = Exporter(), load.start(directory)
+        df = OneShotTool(["df", "-B1", "--output=used,avail", disk.mountpoint], ("used", "available"))
+        # vmstat of procps 4.0.2 (Debian 12) says the memory of its first second again and again.
+        free = OneShotTool(["free", "-b", "-w"], ("total", "used", "free", "shared", "buffers", "cache", "available"))
         try:
             time.sleep(3)
             time.sleep(1 - time.time() % 1)
@@ -307,12 +308,13 @@ def run(build, seconds, where):
             def ours(metric, **wanted):
                 return series_by_second(ridgeline, metric, wanted, begun, begun + seconds + 1)
 
-            rows = (cpu_rows(ours, exporter, vmstat_table) + memory_rows(ours, exporter, vmstat_table)
+            rows = (cpu_rows(ours, exporter, vmstat_table) + memory_rows(ours, exporter, free.table)
                     + disk_rows(ours, exporter, iostat_table, disk) + network_rows(ours, exporter)
-                    + filesystem_rows(ours, exporter, df, disk))
+                    + filesystem_rows(ours, exporter, df.table, disk))
         finally:
             exporter.stop()
-            df.asker.over.set()
+            for tool in (df, free):
+                tool.asker.over.set()
             for worker in workers:
                 worker.kill()
             agent.stop()
