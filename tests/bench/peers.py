@@ -168,6 +168,10 @@ class Asker(threading.Thread):
             except (OSError, http.client.HTTPException):
                 self.failed += 1
 
+    def stop(self):
+        self.over.set()
+        self.join()
+
 
 class NodeExporter:
     """Over one connection that is kept, uncompressed: the cheapest way to scrape it."""
