@@ -139,7 +139,7 @@ def filesystem_rows(ours, exporter, df, disk):
     label = {"mountpoint": disk.mountpoint}
     theirs_used = combine(lambda size, free: size - free, exporter.sum_of("node_filesystem_size_bytes", **label),
                           exporter.sum_of("node_filesystem_free_bytes", **label))
-    reason = INSTANT + " while the file grows"
+    reason = INSTANT + " while the file grows, and is cut by 256 MiB at once"
     return [
         Row("filesystem used", "MiB", "node_exporter", used, theirs_used, 5, reason, MIB),
         Row("filesystem used", "MiB", "df", used, df["used"], 5, reason, MIB),
