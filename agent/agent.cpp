@@ -126,6 +126,7 @@ class Agent {
     UniqueFd spool_lock_;
     std::optional<Spool> spool_;
     std::optional<HeadJournal> head_;
+    std::uint64_t spooled_schema_ = 0;  // of the last batch
     MonoTime synced_at_;
     bool sync_busy_ = false;
 
@@ -304,6 +305,9 @@ void Agent::spool_batch(const SealedBatch& batch) {
     } else if (!disk_worked && error.empty()) {
         log::notice("the spool can be written again");
     }
+    // Describing a schema takes several times its size for a moment; malloc would keep it for good.
+    if (batch.body.schema_hash != std::exchange(spooled_schema_, batch.body.schema_hash))
+        ::malloc_trim(0);
     sync_spool();
     if (uplink_) uplink_->on_batch(batch.body.schema_hash);
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <type_traits>
 #include <utility>
 
 #include "common/wire/block_codec.h"
@@ -42,6 +43,8 @@ void Batcher::begin_round(std::string_view source, const SampleInstant& at) {
     const auto it = std::find_if(groups_.begin(), groups_.end(),
                                  [&](const Group& group) { return group.source == source; });
     current_ = static_cast<std::uint32_t>(it - groups_.begin());
+    // Slots point to keys in a group's map: they must survive the growth of groups_.
+    static_assert(std::is_nothrow_move_constructible_v<Group>);
     if (it == groups_.end()) groups_.emplace_back().source = source;
     Group& group = groups_[current_];
     group.row.assign(group.slots.size(), kNoValue);
@@ -71,9 +74,9 @@ SlotId Batcher::declare(std::string_view metric, Attributes attributes) {
         id = free_slots_.back();
         free_slots_.pop_back();
     }
-    group.slot_of.emplace(series, id);
+    const auto known = group.slot_of.emplace(std::move(series), id).first;
     slots_[id] =
-        Slot{std::move(series), current_, static_cast<std::uint32_t>(group.slots.size()), false};
+        Slot{&known->first, current_, static_cast<std::uint32_t>(group.slots.size()), false};
     group.slots.push_back(id);
     group.row.push_back(kNoValue);
     ++series_;
@@ -159,7 +162,7 @@ void Batcher::drop_retired(Group& group) {
     for (std::size_t column = 0; column < group.slots.size(); ++column) {
         const std::uint32_t id = group.slots[column];
         if (slots_[id].retired) {
-            group.slot_of.erase(slots_[id].series);
+            group.slot_of.erase(group.slot_of.find(*slots_[id].series));
             slots_[id] = Slot{};
             free_slots_.push_back(id);
             --series_;
@@ -184,8 +187,9 @@ void Batcher::rebuild_schema() {
         group.schema_group = static_cast<std::uint32_t>(schema.groups.size());
         SchemaGroup& described = schema.groups.emplace_back();
         described.source = group.source;
+        described.series.reserve(group.slots.size());
         for (const std::uint32_t id : group.slots)
-            described.series.push_back(slots_[id].series);
+            described.series.push_back(*slots_[id].series);
         group.stamps_ms.reserve(rounds_expected_);
         group.rows.reserve(rounds_expected_ * group.columns);
     }

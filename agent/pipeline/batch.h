@@ -87,7 +87,7 @@ class Batcher final : public Recorder {
   private:
     static constexpr std::uint32_t kNoColumn = ~std::uint32_t{0};
     struct Slot {
-        SeriesDescriptor series;
+        const SeriesDescriptor* series = nullptr;  // the key in its group's slot_of
         std::uint32_t group = 0;
         std::uint32_t column = kNoColumn;
         bool retired = false;

@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "agent/source/rounding.h"
@@ -20,6 +21,10 @@ double seconds(const timeval& t) {
 }
 
 std::uint32_t count_open_fds() {
+    // The directory's size is their number since Linux 6.2; before, it is 0.
+    struct stat info {};
+    if (::stat("/proc/self/fd", &info) == 0 && info.st_size > 0)
+        return static_cast<std::uint32_t>(info.st_size);
     DIR* directory = ::opendir("/proc/self/fd");
     if (directory == nullptr) return 0;
     std::uint32_t count = 0;

@@ -1,6 +1,7 @@
 #include "agent/source/host_root.h"
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 
 #include <dirent.h>
@@ -14,7 +15,17 @@ namespace ridgeline::agent {
 namespace {
 
 constexpr std::size_t kFirstBufferBytes = 4096;
+// What is limited to a page is an attribute in sysfs, a number mostly; hundreds may be open.
 constexpr std::size_t kEntriesMax = 100'000;
+
+// What the kernel writes as one record comes whole when the buffer has room, and needs no second
+// read that says so. Everything else may come in pieces.
+bool is_one_record(std::string_view relative) {
+    constexpr std::array<std::string_view, 4> kNames = {"proc/stat", "proc/loadavg", "proc/meminfo",
+                                                        "proc/uptime"};
+    return relative.starts_with("proc/pressure/") || relative.starts_with("sys/") ||
+           std::find(kNames.begin(), kNames.end(), relative) != kNames.end();
+}
 
 }  // namespace
 
@@ -29,7 +40,10 @@ Result<HostRoot> HostRoot::open(const std::filesystem::path& root) {
 }
 
 HostFile::HostFile(const HostRoot& root, std::string relative, std::size_t bytes_max)
-    : root_(&root), relative_(std::move(relative)), bytes_max_(bytes_max) {}
+    : root_(&root),
+      relative_(std::move(relative)),
+      bytes_max_(bytes_max),
+      one_record_(is_one_record(relative_)) {}
 
 Result<std::string_view> HostFile::read() {
     if (!fd_ || root_->recorded()) {
@@ -51,7 +65,10 @@ Result<std::string_view> HostFile::read() {
         }
         if (n == 0) return std::string_view(buffer_.data(), filled);
         filled += static_cast<std::size_t>(n);
-        if (filled < buffer_.size()) continue;
+        if (filled < buffer_.size()) {
+            if (one_record_) return std::string_view(buffer_.data(), filled);
+            continue;
+        }
         if (buffer_.size() >= bytes_max_) {
             return fail(Errc::limit,
                         "/" + relative_ + ": larger than " + std::to_string(bytes_max_) + " bytes");

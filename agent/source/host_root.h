@@ -46,6 +46,7 @@ class HostFile {
     const HostRoot* root_;
     std::string relative_;
     std::size_t bytes_max_;
+    bool one_record_;
     UniqueFd fd_;
     std::string buffer_;
 };

@@ -3,161 +3,42 @@
 
     tests/bench/agreement.py [--build build/release] [--seconds 60] [--directory DIR]
 
-Beside node_exporter (scraped at each full second, when the agent samples too), vmstat 1, iostat -x 1 and df. The load
-writes to DIR (default: the build directory), whose disk and filesystem are compared; traffic goes over loopback. Per
-figure: the mean of both over the minute, the largest difference in one second, and where differences come from. Ends
-with 1 when a mean differs by more than its row allows. Needs no root. Debian: sysstat, procps, prometheus-node-exporter.
+Beside node_exporter (scraped at each full second, when the agent samples too), vmstat 1, iostat -x 1, free and df. The
+load writes to DIR (default: the build directory), whose disk and filesystem are compared; traffic goes over loopback.
+Per figure: the mean of both over the minute, the largest difference in one second, and where differences come from. Ends
+with 1 when a mean differs by more than its row allows. Needs no root, but Debian's sysstat and prometheus-node-exporter.
 """
 
 import argparse
 import dataclasses
-import json
 import os
 import pathlib
-import re
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 
 import load
-from peers import Asker, NodeExporter, Ridgeline
+from others import Disk, Exporter, LineTool, OneShotTool, combine, rates, read_iostat, read_vmstat, total
+from peers import Ridgeline
 
 HOST = "agreement"
 MIB = 1 << 20
 # Why two right figures differ.
 INSTANT = "read some milliseconds apart"
 WINDOW = "its second begins some milliseconds later; the minute agrees"
-GUEST_TICKS = "whole ticks of 10 ms, and its second begins later"
-ROUNDED = "printed in whole units, its second begins later"
-
-
-class Disk:
-    """The disk and the filesystem that a directory lies on."""
-
-    def __init__(self, directory):
-        found = subprocess.run(["df", "--output=target", directory], check=True, capture_output=True, text=True)
-        self.mountpoint = found.stdout.splitlines()[1]
-        number = os.stat(directory).st_dev
-        device = pathlib.Path(f"/sys/dev/block/{os.major(number)}:{os.minor(number)}").resolve()
-        if not device.exists():
-            raise SystemExit(f"{directory} is on no block device; name one that is with --directory")
-        if (device / "partition").exists():
-            device = device.parent
-        self.name = device.name
-        mapper = device / "dm/name"
-        self.shown_name = mapper.read_text().strip() if mapper.exists() else self.name
+TICKS = "whole ticks of 10 ms, and its second begins later"
 
 
 def series_by_second(ridgeline, metric, wanted, begun, ended):
     """{second: value} of our one series whose attributes include `wanted`."""
-    answer = ridgeline.get("/api/v1/query", metric=metric, **{"from": int(begun * 1000), "to": int(ended * 1000)}, step="1s",
-                           host=HOST, **{f"attr.{key}": value for key, value in wanted.items()})
+    arguments = {"from": int(begun * 1000), "to": int(ended * 1000), "step": "1s", "host": HOST, "metric": metric}
+    answer = ridgeline.get("/api/v1/query", **arguments, **{f"attr.{key}": value for key, value in wanted.items()})
     found = [series for series in answer["series"] if "cpu" not in series["attributes"]]
     if len(found) != 1:
         raise SystemExit(f"{metric} {wanted}: {len(found)} series")
     return {point["t"] // 1000: point["last"] for point in found[0]["points"] if point["count"]}
-
-
-def rates(counter):
-    return {second: value - counter[second - 1] for second, value in counter.items() if second - 1 in counter}
-
-
-def combine(function, *parts):
-    return {second: function(*(part[second] for part in parts))
-            for second in parts[0] if all(second in part for part in parts)}
-
-
-def total(*parts):
-    return combine(lambda *values: sum(values), *parts)
-
-
-class Exporter:
-    """node_exporter's page of each second."""
-
-    def __init__(self):
-        self.exporter, self.pages = NodeExporter(), {}
-        self.asker = Asker(self._scrape)
-
-    def _scrape(self):
-        second = int(time.time())
-        self.pages[second] = self.exporter.scrape()
-
-    def stop(self):
-        self.asker.over.set()
-        self.exporter.program.stop()
-
-    def sum_of(self, name, **labels):
-        """{second: value}, summed over the series whose labels include these."""
-        wanted = [f'{key}="{value}"' for key, value in labels.items()]
-        line = re.compile(rf"^{name}(?:{{(.*)}})? (\S+)$", re.MULTILINE)
-        return {second: sum(float(value) for inside, value in line.findall(page) if all(w in (inside or "") for w in wanted))
-                for second, page in self.pages.items()}
-
-    def cpu_share(self, *modes):
-        """Per cent of the second before, over all CPUs."""
-        everything = rates(self.sum_of("node_cpu_seconds_total"))
-        chosen = total(*(rates(self.sum_of("node_cpu_seconds_total", mode=mode)) for mode in modes))
-        return combine(lambda part, whole: 100 * part / whole if whole else 0.0, chosen, everything)
-
-
-class LineTool:
-    """A tool that prints once a second; what it said is read when it has ended."""
-
-    def __init__(self, arguments, directory):
-        self.output = directory / arguments[0]
-        with open(self.output, "wb") as output:
-            self.process = subprocess.Popen(arguments, stdout=output, stderr=subprocess.DEVNULL,
-                                            env={**os.environ, "TZ": "UTC", "LC_ALL": "C", "S_TIME_FORMAT": "ISO"})
-
-    def text(self):
-        self.process.wait(20)
-        return self.output.read_text()
-
-
-def second_of(timestamp):
-    return int(time.mktime(time.strptime(timestamp, "%Y-%m-%d %H:%M:%S")))
-
-
-def read_vmstat(text):
-    """{column: {second: value}}; the first line tells of the time since the boot."""
-    header, *lines = text.splitlines()[1:]
-    names = header.split()[:17]
-    table = {name: {} for name in names}
-    for line in lines[1:]:
-        fields = line.split()
-        for name, value in zip(names, fields):
-            table[name][second_of(" ".join(fields[17:19]))] = float(value)
-    return table
-
-
-def read_iostat(text, disk):
-    table = {}
-    for report in json.loads(text)["sysstat"]["hosts"][0]["statistics"]:
-        second = second_of(report["timestamp"][:19].replace("T", " "))
-        for device in report["disk"]:
-            if device["disk_device"] != disk.name:
-                continue
-            for name, value in device.items():
-                if name != "disk_device":
-                    table.setdefault(name, {})[second] = value
-    return table
-
-
-class Df:
-    """df of one filesystem at each second."""
-
-    def __init__(self, mountpoint):
-        self.mountpoint, self.used, self.available = mountpoint, {}, {}
-        self.asker = Asker(self._ask)
-
-    def _ask(self):
-        second = int(time.time())
-        done = subprocess.run(["df", "-B1", "--output=used,avail", self.mountpoint], check=True, capture_output=True, text=True)
-        used, available = done.stdout.splitlines()[1].split()
-        self.used[second], self.available[second] = float(used), float(available)
 
 
 @dataclasses.dataclass
@@ -187,31 +68,28 @@ def cpu_rows(ours, exporter, vmstat):
     return [
         Row("cpu used", "%", "node_exporter", used, exporter.cpu_share(*busy), 0.5, INSTANT + "; counts in 10 ms"),
         Row("cpu used", "%", "vmstat", used, idle, 1.5, "whole per cents, and its second begins later"),
-        Row("cpu user+nice", "%", "vmstat", total(share["user"], share["nice"]), vmstat["us"], 1.5, GUEST_TICKS),
+        Row("cpu user+nice", "%", "vmstat", total(share["user"], share["nice"]), vmstat["us"], 1.5, TICKS),
         Row("cpu system", "%", "vmstat", total(share["system"], share["irq"], share["softirq"]), vmstat["sy"], 1.5,
-            GUEST_TICKS),
-        Row("cpu iowait", "%", "vmstat", share["iowait"], vmstat["wa"], 1.5, GUEST_TICKS),
+            TICKS),
+        Row("cpu iowait", "%", "vmstat", share["iowait"], vmstat["wa"], 1.5, TICKS),
         Row("context switches", "/s", "node_exporter", switches, rates(exporter.sum_of("node_context_switches_total")),
             mean_within(0.02, switches, 1, 5), INSTANT),
         Row("context switches", "/s", "vmstat", switches, vmstat["cs"], mean_within(0.03, switches, 1, 5), WINDOW),
-        Row("load, 1 minute", "", "node_exporter", ours("system.cpu.load_average.1m"), exporter.sum_of("node_load1"), 0.02,
-            "none expected"),
+        Row("load, 1 minute", "", "node_exporter", ours("system.cpu.load_average.1m"), exporter.sum_of("node_load1"),
+            0.02, "none expected"),
     ]
 
 
-def memory_rows(ours, exporter, vmstat):
+def memory_rows(ours, exporter, memory):
     used, free = ours("system.memory.usage", state="used"), ours("system.memory.usage", state="free")
     cache = total(ours("system.memory.usage", state="cached"), ours("system.memory.usage", state="slab_reclaimable"))
     theirs = combine(lambda whole, available: whole - available, exporter.sum_of("node_memory_MemTotal_bytes"),
                      exporter.sum_of("node_memory_MemAvailable_bytes"))
-
-    def from_kib(series):
-        return {second: value * 1024 for second, value in series.items()}
-
     return [
         Row("memory used", "MiB", "node_exporter", used, theirs, 5, INSTANT + "; total − available by both", MIB),
-        Row("memory free", "MiB", "vmstat", free, from_kib(vmstat["free"]), 20, "its look comes later in the second", MIB),
-        Row("cache + slab", "MiB", "vmstat", cache, from_kib(vmstat["cache"]), 20, "its look comes later in the second", MIB),
+        Row("memory used", "MiB", "free", used, memory["used"], 10, INSTANT, MIB),
+        Row("memory free", "MiB", "free", free, memory["free"], 10, INSTANT, MIB),
+        Row("cache + slab", "MiB", "free", cache, memory["cache"], 10, INSTANT + "; both are cache to free", MIB),
     ]
 
 
@@ -224,16 +102,18 @@ def disk_rows(ours, exporter, iostat, disk):
         theirs = {s: v * 1024 for s, v in iostat[f"{column}kB/s"].items()}
         rows += [
             Row(f"disk {way}", "MiB/s", "node_exporter", io,
-                rates(exporter.sum_of(f"node_disk_{name}_bytes_total", device=disk.name)), mean_within(0.03, io, MIB, 0.05),
-                INSTANT, MIB),
+                rates(exporter.sum_of(f"node_disk_{name}_bytes_total", device=disk.name)),
+                mean_within(0.03, io, MIB, 0.05), INSTANT, MIB),
             Row(f"disk {way}", "MiB/s", "iostat", io, theirs, mean_within(0.05, io, MIB, 0.05), WINDOW, MIB),
             Row(f"disk {verb}", "/s", "node_exporter", operations,
                 rates(exporter.sum_of(f"node_disk_{verb}_completed_total", device=disk.name)),
                 mean_within(0.03, operations, 1, 1), INSTANT),
-            Row(f"disk {verb}", "/s", "iostat", operations, iostat[f"{column}/s"], mean_within(0.05, operations, 1, 1), WINDOW),
+            Row(f"disk {verb}", "/s", "iostat", operations, iostat[f"{column}/s"],
+                mean_within(0.05, operations, 1, 1), WINDOW),
         ]
     busy = {s: 100 * v for s, v in ours("system.disk.utilization", device=disk.shown_name).items()}
-    theirs = {s: 100 * v for s, v in rates(exporter.sum_of("node_disk_io_time_seconds_total", device=disk.name)).items()}
+    io_time = exporter.sum_of("node_disk_io_time_seconds_total", device=disk.name)
+    theirs = {s: 100 * v for s, v in rates(io_time).items()}
     return rows + [Row("disk busy", "%", "node_exporter", busy, theirs, 1, INSTANT),
                    Row("disk busy", "%", "iostat", busy, iostat["util"], 2, WINDOW)]
 
@@ -245,11 +125,11 @@ def network_rows(ours, exporter):
         packets = rates(ours("system.network.packets", interface="lo", direction=way))
         rows += [
             Row(f"network {way}", "MiB/s", "node_exporter", bytes_,
-                rates(exporter.sum_of(f"node_network_{way}_bytes_total", device="lo")), mean_within(0.02, bytes_, MIB, 0.01),
-                INSTANT, MIB),
+                rates(exporter.sum_of(f"node_network_{way}_bytes_total", device="lo")),
+                mean_within(0.02, bytes_, MIB, 0.01), INSTANT, MIB),
             Row(f"packets {way}", "/s", "node_exporter", packets,
-                rates(exporter.sum_of(f"node_network_{way}_packets_total", device="lo")), mean_within(0.02, packets, 1, 2),
-                INSTANT)]
+                rates(exporter.sum_of(f"node_network_{way}_packets_total", device="lo")),
+                mean_within(0.02, packets, 1, 2), INSTANT)]
     return rows
 
 
@@ -259,13 +139,13 @@ def filesystem_rows(ours, exporter, df, disk):
     label = {"mountpoint": disk.mountpoint}
     theirs_used = combine(lambda size, free: size - free, exporter.sum_of("node_filesystem_size_bytes", **label),
                           exporter.sum_of("node_filesystem_free_bytes", **label))
-    reason = INSTANT + " while the file grows"
+    reason = INSTANT + " while the file grows, and is cut by 256 MiB at once"
     return [
         Row("filesystem used", "MiB", "node_exporter", used, theirs_used, 5, reason, MIB),
-        Row("filesystem used", "MiB", "df", used, df.used, 5, reason, MIB),
-        Row("available to users", "MiB", "node_exporter", available, exporter.sum_of("node_filesystem_avail_bytes", **label), 5,
-            reason, MIB),
-        Row("available to users", "MiB", "df", available, df.available, 5, reason, MIB)]
+        Row("filesystem used", "MiB", "df", used, df["used"], 5, reason, MIB),
+        Row("available to users", "MiB", "node_exporter", available,
+            exporter.sum_of("node_filesystem_avail_bytes", **label), 5, reason, MIB),
+        Row("available to users", "MiB", "df", available, df["available"], 5, reason, MIB)]
 
 
 def print_row(row):
@@ -293,7 +173,10 @@ def run(build, seconds, where):
         collector = ridgeline.start_collector()
         agent = ridgeline.start_agent("agent", HOST, batch="1s", sources=(
             '[source.filesystem]\ninterval = "1s"\n[source.network]\ninclude = ["lo"]\n'))
-        exporter, df, workers = Exporter(), Df(disk.mountpoint), load.start(directory)
+        exporter, workers = Exporter(), load.start(directory)
+        df = OneShotTool(["df", "-B1", "--output=used,avail", disk.mountpoint], ("used", "available"))
+        # vmstat of procps 4.0.2 (Debian 12) says the memory of its first second again and again.
+        free = OneShotTool(["free", "-b", "-w"], ("total", "used", "free", "shared", "buffers", "cache", "available"))
         try:
             time.sleep(3)
             time.sleep(1 - time.time() % 1)
@@ -302,17 +185,20 @@ def run(build, seconds, where):
             vmstat = LineTool(["vmstat", "-n", "-t", "1", rounds], directory)
             iostat = LineTool(["iostat", "-x", "-y", "-k", "-t", "-o", "JSON", "1", rounds], directory)
             vmstat_table, iostat_table = read_vmstat(vmstat.text()), read_iostat(iostat.text(), disk)
+            for asker in (exporter.asker, df.asker, free.asker):
+                asker.stop()
             time.sleep(3)  # the last batch is on its way
 
             def ours(metric, **wanted):
                 return series_by_second(ridgeline, metric, wanted, begun, begun + seconds + 1)
 
-            rows = (cpu_rows(ours, exporter, vmstat_table) + memory_rows(ours, exporter, vmstat_table)
+            rows = (cpu_rows(ours, exporter, vmstat_table) + memory_rows(ours, exporter, free.table)
                     + disk_rows(ours, exporter, iostat_table, disk) + network_rows(ours, exporter)
-                    + filesystem_rows(ours, exporter, df, disk))
+                    + filesystem_rows(ours, exporter, df.table, disk))
         finally:
             exporter.stop()
-            df.asker.over.set()
+            for asker in (df.asker, free.asker):
+                asker.stop()
             for worker in workers:
                 worker.kill()
             agent.stop()

@@ -17,12 +17,13 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { WHAT_MAX = 4096, BUFFER_BYTES = 16 << 20 };
+enum { WHAT_MAX = 4096, BUFFER_BYTES = 16 << 20, SHORT_BYTES = 2048 };
 
 struct what {
     const char* path;
     unsigned every; /* rounds */
     int fd;         /* -1: a directory */
+    int short_file;
 };
 
 static struct what whats[WHAT_MAX];
@@ -42,17 +43,20 @@ static int add(struct what* out, const char* text) {
     return out->fd >= 0;
 }
 
-/* Many files of the kernel's come a page at a time: only 0 is the end. */
-static void ask(const struct what* what) {
+/* Many files of the kernel's come a page at a time, and only 0 is the end. What left most of its first
+ * page empty is asked once from then on. */
+static void ask(struct what* what) {
     if (what->fd < 0) {
         struct statvfs space;
         (void)statvfs(what->path, &space);
         return;
     }
-    ssize_t n = 1;
-    for (size_t filled = 0; n > 0 && filled < sizeof buffer; filled += (size_t)n) {
+    ssize_t n = pread(what->fd, buffer, sizeof buffer, 0);
+    if (what->short_file) return;
+    what->short_file = n < SHORT_BYTES; /* or an interface that is down and has no speed */
+    for (size_t filled = 0; n > 0 && filled + (size_t)n < sizeof buffer;) {
+        filled += (size_t)n;
         n = pread(what->fd, buffer + filled, sizeof buffer - filled, (off_t)filled);
-        if (n < 0) n = 0; /* an interface that is down has no speed */
     }
 }
 

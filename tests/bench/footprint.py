@@ -100,7 +100,7 @@ class Bench:
 
     def stop(self):
         for asker in self.askers:
-            asker.over.set()
+            asker.stop()
         self.stop_in_turn()
         for program in [*self.peers, self.collector]:
             program.stop()

@@ -168,6 +168,10 @@ class Asker(threading.Thread):
             except (OSError, http.client.HTTPException):
                 self.failed += 1
 
+    def stop(self):
+        self.over.set()
+        self.join()
+
 
 class NodeExporter:
     """Over one connection that is kept, uncompressed: the cheapest way to scrape it."""
@@ -175,12 +179,12 @@ class NodeExporter:
     COLLECTORS = ("cpu", "diskstats", "filesystem", "loadavg", "meminfo", "netdev", "pressure", "stat", "time", "vmstat")
     ALSO_TCP = ("netstat", "sockstat")
 
-    def __init__(self, tcp=False):
+    def __init__(self, *options, tcp=False):
         self.port = free_port()
         only = [f"--collector.{name}" for name in self.COLLECTORS + (self.ALSO_TCP if tcp else ())]
         self.program = Program("node_exporter", [
             shutil.which("prometheus-node-exporter"), f"--web.listen-address=127.0.0.1:{self.port}",
-            "--collector.disable-defaults", "--log.level=error", *only])
+            "--collector.disable-defaults", "--log.level=error", *only, *options])
         self.connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
 
     def scrape(self):

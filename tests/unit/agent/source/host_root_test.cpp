@@ -63,6 +63,27 @@ TEST_CASE("a table of the kernel's is read to its end, though it comes a page at
     }
 }
 
+TEST_CASE("one record is read whole, also when it outgrows the first buffer") {
+    const auto root = HostRoot::open("/").value();
+    HostFile stat_file(root, "proc/stat");
+    const auto stat = stat_file.read();
+    REQUIRE(stat);
+    CHECK(stat->starts_with("cpu "));
+    CHECK(stat->find("\nsoftirq ") != std::string_view::npos);               // its last line
+    const std::string directory = "sys/devices/system/cpu/vulnerabilities";  // texts of up to 200 B
+    const auto names = list_directory(root, directory);
+    if (!names) return;
+    for (const std::string& name : *names) {
+        INFO(name);
+        const auto whole = read_file("/" + directory + "/" + name, 4096);
+        HostFile file(root, directory + "/" + name, 4096);
+        const auto text = file.read();
+        REQUIRE(whole);
+        REQUIRE(text);
+        CHECK(*text == *whole);
+    }
+}
+
 TEST_CASE("a kernel table beyond the limit is refused, not cut") {
     const ManyMappings mappings(2000);
     const auto root = HostRoot::open("/").value();
