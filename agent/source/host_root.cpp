@@ -15,7 +15,6 @@ namespace ridgeline::agent {
 namespace {
 
 constexpr std::size_t kFirstBufferBytes = 4096;
-// What is limited to a page is an attribute in sysfs, a number mostly; hundreds may be open.
 constexpr std::size_t kEntriesMax = 100'000;
 
 // What the kernel writes as one record comes whole when the buffer has room, and needs no second
