@@ -1,187 +1,322 @@
 #include "agent/source/filesystem.h"
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <initializer_list>
+#include <utility>
 
-#include <sys/statvfs.h>
-
-#include "agent/source/rounding.h"
 #include "common/base/text.h"
+#include "common/base/units.h"
 
 namespace ridgeline::agent {
 
 namespace {
 
-class SystemStatvfs final : public StatvfsReader {
-  public:
-    explicit SystemStatvfs(std::string root) : root_(std::move(root)) {
-        if (root_ == "/") root_.clear();
-    }
+// In one error; the series name them all.
+constexpr std::size_t kNamedMax = 3;
 
-    Result<FilesystemUsage> read(const std::string& mountpoint) override {
-        struct statvfs info {};
-        if (::statvfs((root_ + mountpoint).c_str(), &info) != 0)
-            return fail(errno_error(mountpoint));
-        FilesystemUsage usage;
-        usage.block_bytes = info.f_frsize != 0 ? info.f_frsize : info.f_bsize;
-        usage.blocks = info.f_blocks;
-        usage.blocks_free = std::min(info.f_bfree, info.f_blocks);
-        // Some filesystems count "available" below zero when the reserve is eaten into.
-        usage.blocks_available = std::min(info.f_bavail, info.f_bfree);
-        const bool counted = info.f_files != 0 && info.f_files != static_cast<fsfilcnt_t>(-1);
-        usage.inodes = counted ? info.f_files : 0;
-        usage.inodes_free = counted ? std::min(info.f_ffree, info.f_files) : 0;
-        return usage;
+// "8:1" as it is, nothing else: it becomes part of a path.
+bool is_device_number(std::string_view text) {
+    const std::size_t colon = text.find(':');
+    return colon != std::string_view::npos && to_u64(text.substr(0, colon)) &&
+           to_u64(text.substr(colon + 1));
+}
+
+bool is_another_name(std::string_view source) {
+    constexpr std::array<std::string_view, 7> kStarts{
+        "/dev/root", "rootfs", "UUID=", "LABEL=", "PARTUUID=", "/dev/disk/", "/dev/dm-"};
+    return std::any_of(kStarts.begin(), kStarts.end(),
+                       [&](std::string_view start) { return source.starts_with(start); });
+}
+
+// Mounts of one kind of trouble, of which the first few are named.
+class Named {
+  public:
+    void add(std::string text) {
+        if (++count_ > kNamedMax) return;
+        if (!text_.empty()) text_ += ", ";
+        text_ += text;
+    }
+    void append_to(std::string& all, std::initializer_list<std::string_view> before) const {
+        if (count_ == 0) return;
+        if (!all.empty()) all += "; ";
+        for (const std::string_view part : before)
+            all += part;
+        all += text_;
+        if (count_ > kNamedMax) all += " and " + std::to_string(count_ - kNamedMax) + " more";
     }
 
   private:
-    std::string root_;
+    std::size_t count_ = 0;
+    std::string text_;
 };
 
-// The `statvfs` file of a recorded root: per line a mountpoint (escaped as in mountinfo) and six
-// numbers.
-class RecordedStatvfs final : public StatvfsReader {
-  public:
-    explicit RecordedStatvfs(const HostRoot& root) : file_(root, "statvfs") {}
-
-    void refresh() override {
-        usage_.clear();
-        const auto content = file_.read();
-        if (!content) return;
-        std::string_view text = *content;
-        while (!text.empty()) {
-            std::string_view line = next_line(text);
-            const std::string mountpoint = unescape_path(next_field(line));
-            std::array<std::uint64_t, 6> numbers{};
-            const bool whole =
-                std::all_of(numbers.begin(), numbers.end(), [&](std::uint64_t& number) {
-                    const auto value = to_u64(next_field(line));
-                    number = value.value_or(0);
-                    return value.has_value();
-                });
-            if (whole)
-                usage_[mountpoint] = {numbers[0], numbers[1], numbers[2],
-                                      numbers[3], numbers[4], numbers[5]};
-        }
-    }
-
-    Result<FilesystemUsage> read(const std::string& mountpoint) override {
-        const auto it = usage_.find(mountpoint);
-        if (it == usage_.end()) return fail(errno_error(mountpoint, ENOENT));
-        return it->second;
-    }
-
-  private:
-    HostFile file_;
-    std::map<std::string, FilesystemUsage> usage_;
-};
+bool same_series(const Mount& a, const Mount& b) {
+    return a.mountpoint == b.mountpoint && a.source == b.source && a.type == b.type;
+}
 
 }  // namespace
 
-std::unique_ptr<StatvfsReader> make_statvfs_reader(const HostRoot& root) {
-    if (root.recorded()) return std::make_unique<RecordedStatvfs>(root);
-    return std::make_unique<SystemStatvfs>(root.path().string());
-}
-
-std::optional<double> used_ratio(const FilesystemUsage& usage) {
-    const double used = static_cast<double>(usage.blocks - usage.blocks_free);
-    const double usable = used + static_cast<double>(usage.blocks_available);
-    if (usable <= 0) return {};
-    return round_ratio(used / usable);
-}
-
-FilesystemSource::FilesystemSource(const HostRoot& root, FilesystemOptions options)
-    : mountinfo_file_(root, "proc/self/mountinfo"),
-      options_(std::move(options)),
-      statvfs_(make_statvfs_reader(root)) {}
-
-Result<void> FilesystemSource::read(const SampleInstant&) {
-    RL_ASSIGN_OR_RETURN(const std::string_view mountinfo, mountinfo_file_.read());
-    readings_.clear();
-    statvfs_->refresh();
-    for (Mount& mount : select_mounts(parse_mountinfo(mountinfo), options_)) {
-        // A mount that went away, or that this user may not look at, is not a fault of the source.
-        auto usage = statvfs_->read(mount.mountpoint);
-        if (usage && usage->blocks > 0) readings_.push_back({std::move(mount), *usage});
+std::string canonical_device(const HostRoot& root, const Mount& mount) {
+    if (!is_another_name(mount.source) || !is_device_number(mount.device_number))
+        return mount.source;
+    const std::string directory = "sys/dev/block/" + mount.device_number;
+    if (const auto name = read_attribute(root, directory + "/dm/name"); name && !name->empty())
+        return "/dev/mapper/" + *name;
+    const auto uevent = read_attribute(root, directory + "/uevent");
+    if (!uevent) return mount.source;
+    std::string_view rest = *uevent;
+    while (!rest.empty()) {
+        const std::string_view line = next_line(rest);
+        constexpr std::string_view kKey = "DEVNAME=";
+        if (line.starts_with(kKey) && line.size() > kKey.size())
+            return "/dev/" + std::string(line.substr(kKey.size()));
     }
+    return mount.source;
+}
+
+FilesystemSource::FilesystemSource(const HostRoot& root, FilesystemOptions options,
+                                   std::chrono::milliseconds timeout,
+                                   std::shared_ptr<StatvfsReader> statvfs,
+                                   std::shared_ptr<MountProber> prober)
+    : root_(&root),
+      options_(std::move(options)),
+      timeout_(timeout),
+      statvfs_(std::move(statvfs)),
+      prober_(std::move(prober)),
+      own_file_(root, "proc/self/mountinfo"),
+      first_process_file_(root, "proc/1/mountinfo") {
+    if (root.recorded()) return;
+    std::error_code ignored;  // the path as it is will do
+    const auto absolute = std::filesystem::canonical(root.path(), ignored);
+    path_prefix_ = ignored ? root.path().string() : absolute.string();
+    if (path_prefix_ == "/") path_prefix_.clear();
+}
+
+std::chrono::seconds FilesystemSource::patience() const {
+    constexpr std::chrono::seconds kBeyondTimeout{9};
+    return std::chrono::ceil<std::chrono::seconds>(timeout_) + kBeyondTimeout;
+}
+
+Result<void> FilesystemSource::read(const SampleInstant& at) {
+    fresh_ = false;
+    RL_TRY(read_tables());
+    statvfs_->refresh();
+    prober_->probe(probes_, timeout_);
+    fresh_ = true;
+    return complaints(at);
+}
+
+// The tables change rarely and are read each time, for a filesystem that turned read-only; they are
+// parsed when a byte of them has changed.
+Result<void> FilesystemSource::read_tables() {
+    std::string_view first_process;
+    if (first_process_readable_) {
+        // Hidden when /proc is mounted with hidepid, and absent in a recording.
+        const auto content = first_process_file_.read();
+        first_process_readable_ = content.has_value();
+        if (content) first_process = *content;
+    }
+    RL_ASSIGN_OR_RETURN(const std::string_view own, own_file_.read());
+    if (own_text_ && *own_text_ == own && first_process_text_ == first_process) return {};
+    own_text_ = std::string(own);
+    first_process_text_ = first_process;
+    select();
     return {};
 }
 
-FilesystemSource::Slots FilesystemSource::declare(const Reading& reading, Recorder& out) const {
-    const auto series = [&](std::string_view metric, std::string_view state) {
-        Attributes attributes{{"device", reading.mount.source},
-                              {"mountpoint", reading.mount.mountpoint}};
-        if (!state.empty()) attributes.push_back({"state", std::string(state)});
-        attributes.push_back({"type", reading.mount.type});
-        return out.declare(metric, std::move(attributes));
+void FilesystemSource::select() {
+    const auto visible = [](std::string_view text) {
+        return visible_mounts(parse_mountinfo(text));
     };
-    Slots slots;
-    slots.used = series("system.filesystem.usage", "used");
-    slots.free = series("system.filesystem.usage", "free");
-    slots.reserved = series("system.filesystem.usage", "reserved");
-    slots.utilization = series("system.filesystem.utilization", "used");
-    slots.limit = series("system.filesystem.limit", "");
-    slots.readonly = series("system.filesystem.readonly", "");
-    if (reading.usage.inodes > 0) {
-        slots.inodes_used = series("system.filesystem.inodes.usage", "used");
-        slots.inodes_free = series("system.filesystem.inodes.usage", "free");
-        slots.inodes_utilization = series("system.filesystem.inodes.utilization", "used");
+    std::vector<Mount> own = visible(*own_text_);
+    if (!path_prefix_.empty()) own = mounts_below(path_prefix_, std::move(own));
+    std::optional<std::vector<Mount>> first_process;
+    if (!first_process_text_.empty() && first_process_text_ != *own_text_)
+        first_process = visible(first_process_text_);
+    for (auto* table : {&own, first_process ? &*first_process : nullptr}) {
+        if (table == nullptr) continue;
+        for (Mount& mount : *table)
+            mount.source = canonical_device(*root_, mount);
     }
-    return slots;
+
+    std::vector<Entry> before = std::exchange(entries_, {});
+    probes_.clear();
+    for (HostMount& mount :
+         select_host_mounts(own, first_process ? &*first_process : nullptr, options_)) {
+        Entry entry;
+        if (mount.reached) {
+            const Mount& reached = *mount.reached;
+            entry.probe = std::make_shared<MountProbe>(reached.device_number,
+                                                       path_prefix_ + reached.mountpoint,
+                                                       is_remote(reached.type), statvfs_);
+            probes_.push_back(entry.probe);
+        }
+        // Both are in order of mountpoint.
+        const auto old = std::lower_bound(before.begin(), before.end(), mount.shown.mountpoint,
+                                          [](const Entry& a, const std::string& mountpoint) {
+                                              return a.mount.shown.mountpoint < mountpoint;
+                                          });
+        if (old != before.end() && same_series(old->mount.shown, mount.shown)) {
+            entry.slots = std::exchange(old->slots, {});
+            entry.hung_since = old->hung_since;
+            entry.hung_call = old->hung_call;
+        }
+        entry.mount = std::move(mount);
+        entries_.push_back(std::move(entry));
+    }
+    for (const Entry& entry : before)
+        retired_.push_back(entry.slots);
+}
+
+FilesystemSource::Outcome FilesystemSource::outcome_of(const Entry& entry) {
+    if (!entry.probe) return Outcome::hidden;
+    if (entry.probe->state == MountState::hung) return Outcome::hung;
+    if (entry.probe->state == MountState::not_probed) return Outcome::not_probed;
+    const StatvfsAnswer& answer = entry.probe->answer;
+    if (answer.error == ENOENT || answer.error == ENOTDIR) return Outcome::unmounted;
+    if (answer.error != 0) return Outcome::error;
+    // The path leads elsewhere since the table was read: unmounted, or mounted over.
+    if (answer.mount_id != 0 && answer.mount_id != entry.mount.reached->id)
+        return Outcome::unmounted;
+    return Outcome::usage;
+}
+
+// The text stays the same while nothing changes (an instant, not an ever longer duration), so that
+// it is logged once.
+Result<void> FilesystemSource::complaints(const SampleInstant& at) {
+    Named hung;
+    Named failed;
+    Named hidden;
+    Named beyond_limit;
+    Named without_thread;
+    int thread_error = 0;
+    for (Entry& entry : entries_) {
+        const Outcome outcome = outcome_of(entry);
+        if (outcome != Outcome::hung) entry.hung_call.reset();
+        if (outcome == Outcome::usage || outcome == Outcome::unmounted) continue;
+        const std::string path = printable(entry.mount.shown.mountpoint, 200);
+        switch (outcome) {
+            case Outcome::hung:
+                if (entry.hung_call != entry.probe->asked_at) {
+                    entry.hung_call = entry.probe->asked_at;
+                    // `at` may be from before this round's call.
+                    entry.hung_since =
+                        at.wall - std::chrono::duration_cast<std::chrono::milliseconds>(
+                                      at.mono - entry.probe->asked_at);
+                }
+                hung.add(path + " since " + format_rfc3339(entry.hung_since));
+                break;
+            case Outcome::error:
+                failed.add(path + ": " + std::strerror(entry.probe->answer.error));
+                break;
+            case Outcome::hidden:
+                hidden.add(path);
+                break;
+            case Outcome::not_probed:
+                if (entry.probe->thread_error == 0) {
+                    beyond_limit.add(path);
+                } else {
+                    thread_error = entry.probe->thread_error;
+                    without_thread.add(path);
+                }
+                break;
+            case Outcome::usage:
+            case Outcome::unmounted:
+                break;
+        }
+    }
+    std::string text;
+    hung.append_to(text, {"no answer from "});
+    beyond_limit.append_to(text, {"not asked while ", std::to_string(kHungCallsMax),
+                                  " calls hang, which is the limit: "});
+    without_thread.append_to(text, {"no thread to ask with (", std::strerror(thread_error), "): "});
+    failed.append_to(text, {});
+    hidden.append_to(text, {"hidden from this service, whose sandbox has something else there: "});
+    if (text.empty()) return {};
+    return fail(Errc::unavailable, std::move(text));
+}
+
+void FilesystemSource::emit_usage(Entry& entry, Recorder& out) const {
+    const Mount& mount = entry.mount.shown;
+    const auto record = [&](std::optional<SlotId>& slot, std::string_view metric,
+                            std::string_view state, double value) {
+        if (!slot) {
+            Attributes attributes{{"device", mount.source}, {"mountpoint", mount.mountpoint}};
+            if (!state.empty()) attributes.push_back({"state", std::string(state)});
+            attributes.push_back({"type", mount.type});
+            slot = out.declare(metric, std::move(attributes));
+        }
+        out.record(*slot, value);
+    };
+    Slots& slots = entry.slots;
+    const Outcome outcome = outcome_of(entry);
+    const bool answered = outcome == Outcome::usage || outcome == Outcome::error;
+    if (outcome == Outcome::hung || (answered && (slots.unresponsive || entry.probe->remote ||
+                                                  entry.probe->answer.usage.blocks > 0))) {
+        record(slots.unresponsive, "system.filesystem.unresponsive", "",
+               outcome == Outcome::hung ? 1 : 0);
+    }
+    // The table knows this without asking.
+    const double readonly = mount.superblock_readonly ? 1 : 0;
+    if (slots.readonly && outcome != Outcome::unmounted) out.record(*slots.readonly, readonly);
+    const FilesystemUsage& usage = entry.probe ? entry.probe->answer.usage : FilesystemUsage{};
+    if (outcome != Outcome::usage || usage.blocks == 0) return;
+
+    const auto bytes = [&](std::uint64_t blocks) {
+        return static_cast<double>(blocks) * static_cast<double>(usage.block_bytes);
+    };
+    if (!slots.readonly) record(slots.readonly, "system.filesystem.readonly", "", readonly);
+    record(slots.used, "system.filesystem.usage", "used", bytes(usage.blocks - usage.blocks_free));
+    if (!is_unbounded(usage)) {
+        record(slots.free, "system.filesystem.usage", "free", bytes(usage.blocks_available));
+        record(slots.reserved, "system.filesystem.usage", "reserved",
+               bytes(usage.blocks_free - usage.blocks_available));
+        record(slots.limit, "system.filesystem.limit", "", bytes(usage.blocks));
+    }
+    if (const auto ratio = used_ratio(usage))
+        record(slots.utilization, "system.filesystem.utilization", "used", *ratio);
+    if (const auto ratio = inodes_used_ratio(usage)) {
+        record(slots.inodes_used, "system.filesystem.inodes.usage", "used",
+               static_cast<double>(usage.inodes - usage.inodes_free));
+        record(slots.inodes_free, "system.filesystem.inodes.usage", "free",
+               static_cast<double>(usage.inodes_free));
+        record(slots.inodes_utilization, "system.filesystem.inodes.utilization", "used", *ratio);
+    }
 }
 
 void FilesystemSource::emit(Recorder& out) {
-    std::set<std::string> seen;
-    for (const Reading& reading : readings_) {
-        const std::string key =
-            reading.mount.source + '\n' + reading.mount.mountpoint + '\n' + reading.mount.type;
-        seen.insert(key);
-        auto it = slots_.find(key);
-        if (it == slots_.end()) it = slots_.emplace(key, declare(reading, out)).first;
-        const Slots& slots = it->second;
-        const FilesystemUsage& usage = reading.usage;
-        const auto bytes = [&](std::uint64_t blocks) {
-            return static_cast<double>(blocks) * static_cast<double>(usage.block_bytes);
-        };
-        out.record(slots.used, bytes(usage.blocks - usage.blocks_free));
-        out.record(slots.free, bytes(usage.blocks_available));
-        out.record(slots.reserved, bytes(usage.blocks_free - usage.blocks_available));
-        if (const auto ratio = used_ratio(usage)) out.record(slots.utilization, *ratio);
-        out.record(slots.limit, bytes(usage.blocks));
-        out.record(slots.readonly, reading.mount.superblock_readonly ? 1 : 0);
-        if (slots.inodes_used && usage.inodes > 0) {
-            const double used = static_cast<double>(usage.inodes - usage.inodes_free);
-            out.record(*slots.inodes_used, used);
-            out.record(*slots.inodes_free, static_cast<double>(usage.inodes_free));
-            out.record(*slots.inodes_utilization,
-                       round_ratio(used / static_cast<double>(usage.inodes)));
-        }
-    }
-    std::erase_if(slots_, [&](const auto& entry) {
-        if (seen.contains(entry.first)) return false;
-        const Slots& slots = entry.second;
-        for (const SlotId slot : {slots.used, slots.free, slots.reserved, slots.utilization,
-                                  slots.limit, slots.readonly}) {
-            out.retire(slot);
-        }
-        for (const auto& slot : {slots.inodes_used, slots.inodes_free, slots.inodes_utilization}) {
+    for (const Slots& slots : retired_) {
+        for (const auto& slot : {slots.unresponsive, slots.readonly, slots.used, slots.free,
+                                 slots.reserved, slots.utilization, slots.limit, slots.inodes_used,
+                                 slots.inodes_free, slots.inodes_utilization}) {
             if (slot) out.retire(*slot);
         }
-        return true;
-    });
+    }
+    retired_.clear();
+    if (!fresh_) return;
+    for (Entry& entry : entries_)
+        emit_usage(entry, out);
 }
 
 namespace {
 
 SourceMaker configure(ConfigTable& table) {
+    using namespace std::chrono_literals;
     FilesystemOptions options;
     options.include_types = table.strings("include_types");
     options.exclude_types = table.strings("exclude_types", options.exclude_types);
     options.include_mountpoints = table.strings("include_mountpoints");
     options.exclude_mountpoints = table.strings("exclude_mountpoints", options.exclude_mountpoints);
+    options.include_devices = table.strings("include_devices");
     options.exclude_devices = table.strings("exclude_devices");
-    return [options](const HostRoot& root) {
-        return std::make_unique<FilesystemSource>(root, options);
+    const auto timeout = table.duration("timeout", kMountTimeout, 100ms, 60s);
+    return [options, timeout](const HostRoot& root) {
+        return std::make_unique<FilesystemSource>(root, options, timeout, make_statvfs_reader(root),
+                                                  root.mount_prober());
     };
 }
 

@@ -1,101 +1,84 @@
-// Filesystems: /proc/self/mountinfo (proc(5)) and statvfs(3) of each.
+// Filesystems: the mount table (mountinfo.h) and statvfs(3) of each (statvfs.h).
 //
 // One series set per filesystem, not per mount: bind mounts and further mounts of the same device
-// are folded into the one with the shortest path. statvfs can hang for ever on a dead network
-// mount, so the source runs on a worker thread.
+// are folded into the one with the shortest path. A mount that does not answer is reported as such
+// and costs the others nothing (mount_prober.h); waiting for it takes a worker thread.
 #pragma once
 
-#include <cstdint>
-#include <functional>
-#include <map>
+#include <chrono>
 #include <memory>
 #include <optional>
-#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include <sys/types.h>
-
 #include "agent/source/host_root.h"
+#include "agent/source/mount_prober.h"
+#include "agent/source/mountinfo.h"
 #include "agent/source/source.h"
 #include "agent/source/source_type.h"
+#include "agent/source/statvfs.h"
 
 namespace ridgeline::agent {
 
-struct Mount {
-    std::string device_number;  // "8:1"; one per filesystem
-    std::string root;           // within the filesystem; other than "/" for a bind mount
-    std::string mountpoint;
-    std::string type;
-    std::string source;  // "/dev/sda1"
-    bool superblock_readonly =
-        false;  // the filesystem's own state, whatever this mount's options are
-};
-// Undoes the mount table's escapes: "\\040" is a blank.
-std::string unescape_path(std::string_view text);
-// Malformed lines are left out. Octal escapes (\040) are decoded.
-std::vector<Mount> parse_mountinfo(std::string_view text);
+// A server that is there answers within milliseconds; across the world or under load within a few
+// hundred. What takes longer than a sampling interval is as good as gone.
+inline constexpr std::chrono::milliseconds kMountTimeout{1000};
 
-struct FilesystemOptions {
-    // Globs. `exclude_types` in a configuration replaces the list of pseudo filesystems.
-    std::vector<std::string> include_types;
-    std::vector<std::string> exclude_types = default_exclude_types();
-    std::vector<std::string> include_mountpoints;
-    std::vector<std::string> exclude_mountpoints = default_exclude_mountpoints();
-    std::vector<std::string> exclude_devices;
-
-    static std::vector<std::string> default_exclude_types();
-    static std::vector<std::string> default_exclude_mountpoints();
-};
-// Which mounts to report: filtered, one per filesystem, in order of mountpoint. Of stacked mounts
-// on one path only the last is visible and kept.
-std::vector<Mount> select_mounts(std::vector<Mount> mounts, const FilesystemOptions& options);
-
-struct FilesystemUsage {
-    std::uint64_t block_bytes = 0;  // f_frsize: what f_blocks counts in
-    std::uint64_t blocks = 0;
-    std::uint64_t blocks_free = 0;       // to root
-    std::uint64_t blocks_available = 0;  // to others
-    std::uint64_t inodes = 0;            // 0: the filesystem has no fixed number
-    std::uint64_t inodes_free = 0;
-};
-// As df computes its Use%: used / (used + available); nullopt for a filesystem without blocks.
-std::optional<double> used_ratio(const FilesystemUsage& usage);
-
-// statvfs, or a recording of it.
-class StatvfsReader {
-  public:
-    virtual ~StatvfsReader() = default;
-    virtual Result<FilesystemUsage> read(const std::string& mountpoint) = 0;
-    virtual void refresh() {}
-};
-std::unique_ptr<StatvfsReader> make_statvfs_reader(const HostRoot& root);
+// The name that the device of a mount has in /dev, where the mount table has another one:
+// "/dev/root", "UUID=…", "/dev/dm-0", links by id. From /sys/dev/block; else as it is.
+std::string canonical_device(const HostRoot& root, const Mount& mount);
 
 class FilesystemSource final : public Source {
   public:
-    FilesystemSource(const HostRoot& root, FilesystemOptions options);
+    FilesystemSource(const HostRoot& root, FilesystemOptions options,
+                     std::chrono::milliseconds timeout, std::shared_ptr<StatvfsReader> statvfs,
+                     std::shared_ptr<MountProber> prober);
     std::string_view name() const override { return "filesystem"; }
     bool blocking() const override { return true; }
+    std::chrono::seconds patience() const override;
+    // The other mounts have answered.
+    bool emits_after_error() const override { return true; }
+    // An error names the mounts that hang, fail, or cannot be looked at. An unmounted one is none.
     Result<void> read(const SampleInstant& at) override;
     void emit(Recorder& out) override;
 
   private:
-    struct Reading {
-        Mount mount;
-        FilesystemUsage usage;
-    };
     struct Slots {
-        SlotId used{}, free{}, reserved{}, utilization{}, limit{}, readonly{};
-        std::optional<SlotId> inodes_used, inodes_free, inodes_utilization;
+        std::optional<SlotId> unresponsive, readonly, used, free, reserved, utilization, limit,
+            inodes_used, inodes_free, inodes_utilization;
     };
-    Slots declare(const Reading& reading, Recorder& out) const;
+    struct Entry {
+        HostMount mount;
+        std::shared_ptr<MountProbe> probe;  // none: hidden from the agent
+        Slots slots;
+        WallTime hung_since;
+        std::optional<MonoTime> hung_call;  // that `hung_since` belongs to
+    };
+    enum class Outcome { usage, unmounted, error, hung, not_probed, hidden };
 
-    HostFile mountinfo_file_;
+    Result<void> read_tables();
+    void select();
+    static Outcome outcome_of(const Entry& entry);
+    Result<void> complaints(const SampleInstant& at);
+    void emit_usage(Entry& entry, Recorder& out) const;
+
+    const HostRoot* root_;
     FilesystemOptions options_;
-    std::unique_ptr<StatvfsReader> statvfs_;
-    std::vector<Reading> readings_;
-    std::map<std::string, Slots> slots_;  // by device, mountpoint and type
+    std::chrono::milliseconds timeout_;
+    std::shared_ptr<StatvfsReader> statvfs_;  // with calls that hang
+    std::shared_ptr<MountProber> prober_;     // with the root, across reloads
+    std::string path_prefix_;                 // of the root, without "/" at its end
+    HostFile own_file_;
+    HostFile first_process_file_;
+    // The tables as they were last parsed.
+    std::optional<std::string> own_text_;
+    std::string first_process_text_;
+    bool first_process_readable_ = true;
+    std::vector<Entry> entries_;                       // by mountpoint
+    std::vector<std::shared_ptr<MountProbe>> probes_;  // of the entries
+    std::vector<Slots> retired_;                       // since the last emit
+    bool fresh_ = false;                               // read() got as far as asking
 };
 
 extern const SourceType kFilesystemSource;
