@@ -35,7 +35,7 @@ bool is_another_name(std::string_view source) {
 // Mounts of one kind of trouble, of which the first few are named.
 class Named {
   public:
-    void add(std::string text) {
+    void add(std::string_view text) {
         if (++count_ > kNamedMax) return;
         if (!text_.empty()) text_ += ", ";
         text_ += text;

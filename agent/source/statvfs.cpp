@@ -31,7 +31,8 @@ double ratio_rounded_up(std::uint64_t part, std::uint64_t whole) {
         part >>= 1U;
         whole >>= 1U;
     }
-    return static_cast<double>((part * 10'000 + whole - 1) / whole) / 1e4;
+    const std::uint64_t hundredths_of_percent = (part * 10'000 + whole - 1) / whole;
+    return static_cast<double>(hundredths_of_percent) / 1e4;
 }
 
 class SystemStatvfs final : public StatvfsReader {

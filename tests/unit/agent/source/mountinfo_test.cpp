@@ -265,7 +265,7 @@ TEST_CASE("five thousand mounts take no time to speak of", "[mountinfo]") {
     const auto mounts = select_host_mounts(visible(table), nullptr, {});
     const double took = cpu_now() - begun;
     CHECK(mounts.size() == 5001);
-    CHECK(took < 1);  // 0.03 s as released; a debug build with sanitizers takes its time
+    CHECK(took < 0.5);  // 0.035 s at -O1; sanitizers take their time
 }
 
 TEST_CASE("the host's table says what there is, the service's own where it is reached",
