@@ -1,11 +1,13 @@
 #include "agent/source/filesystem.h"
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
-#include <set>
+#include <cstring>
+#include <filesystem>
+#include <initializer_list>
 #include <utility>
 
-#include "agent/source/rounding.h"
 #include "common/base/text.h"
 #include "common/base/units.h"
 
@@ -13,224 +15,297 @@ namespace ridgeline::agent {
 
 namespace {
 
-using std::chrono::milliseconds;
+// In one error; the series name them all.
+constexpr std::size_t kNamedMax = 3;
 
-// "/dev/root" and "/dev/disk/by-…" are names for a device that has a better known one.
-std::string canonical_source(const HostRoot& root, const Mount& mount) {
-    if (mount.source != "/dev/root" && !mount.source.starts_with("/dev/disk/")) return mount.source;
-    const std::string sysfs = "sys/dev/block/" + mount.device_number;
-    if (const auto name = read_attribute(root, sysfs + "/dm/name"); name && !name->empty())
-        return "/dev/mapper/" + *name;
-    const auto uevent = read_attribute(root, sysfs + "/uevent");
-    if (!uevent) return mount.source;
-    std::string_view rest = *uevent;
-    while (!rest.empty()) {
-        const std::string_view line = next_line(rest);
-        if (line.starts_with("DEVNAME=")) return "/dev/" + std::string(trim(line.substr(8)));
+// "8:1" as it is, nothing else: it becomes part of a path.
+bool is_device_number(std::string_view text) {
+    const std::size_t colon = text.find(':');
+    return colon != std::string_view::npos && to_u64(text.substr(0, colon)) &&
+           to_u64(text.substr(colon + 1));
+}
+
+bool is_another_name(std::string_view source) {
+    constexpr std::array<std::string_view, 7> kStarts{
+        "/dev/root", "rootfs", "UUID=", "LABEL=", "PARTUUID=", "/dev/disk/", "/dev/dm-"};
+    return std::any_of(kStarts.begin(), kStarts.end(),
+                       [&](std::string_view start) { return source.starts_with(start); });
+}
+
+// Mounts of one kind of trouble, of which the first few are named.
+class Named {
+  public:
+    void add(std::string_view text) {
+        if (++count_ > kNamedMax) return;
+        if (!text_.empty()) text_ += ", ";
+        text_ += text;
     }
-    return mount.source;
+    void append_to(std::string& all, std::initializer_list<std::string_view> before) const {
+        if (count_ == 0) return;
+        if (!all.empty()) all += "; ";
+        for (const std::string_view part : before)
+            all += part;
+        all += text_;
+        if (count_ > kNamedMax) all += " and " + std::to_string(count_ - kNamedMax) + " more";
+    }
+
+  private:
+    std::size_t count_ = 0;
+    std::string text_;
+};
+
+bool same_series(const Mount& a, const Mount& b) {
+    return a.mountpoint == b.mountpoint && a.source == b.source && a.type == b.type;
 }
 
 }  // namespace
 
-std::optional<double> used_ratio(const FilesystemUsage& usage) {
-    const double used = static_cast<double>(usage.blocks - usage.blocks_free);
-    const double usable = used + static_cast<double>(usage.blocks_available);
-    if (usable <= 0) return {};
-    return round_ratio(used / usable);
-}
-
-bool is_boundless(const FilesystemUsage& usage) {
-    return static_cast<double>(usage.blocks) * static_cast<double>(usage.block_bytes) >=
-           static_cast<double>(kBoundlessBytes);
+std::string canonical_device(const HostRoot& root, const Mount& mount) {
+    if (!is_another_name(mount.source) || !is_device_number(mount.device_number))
+        return mount.source;
+    const std::string directory = "sys/dev/block/" + mount.device_number;
+    if (const auto name = read_attribute(root, directory + "/dm/name"); name && !name->empty())
+        return "/dev/mapper/" + *name;
+    const auto uevent = read_attribute(root, directory + "/uevent");
+    if (!uevent) return mount.source;
+    std::string_view rest = *uevent;
+    while (!rest.empty()) {
+        const std::string_view line = next_line(rest);
+        constexpr std::string_view kKey = "DEVNAME=";
+        if (line.starts_with(kKey) && line.size() > kKey.size())
+            return "/dev/" + std::string(line.substr(kKey.size()));
+    }
+    return mount.source;
 }
 
 FilesystemSource::FilesystemSource(const HostRoot& root, FilesystemOptions options,
-                                   std::shared_ptr<StatvfsReader> statvfs, milliseconds deadline)
+                                   std::chrono::milliseconds timeout,
+                                   std::shared_ptr<StatvfsReader> statvfs,
+                                   std::shared_ptr<MountProber> prober)
     : root_(&root),
-      mountinfo_file_(root, "proc/self/mountinfo"),
-      host_mountinfo_file_(root, "proc/1/mountinfo"),
       options_(std::move(options)),
+      timeout_(timeout),
       statvfs_(std::move(statvfs)),
-      deadline_(deadline),
-      prober_(statvfs_, deadline) {}
-
-// The table changes rarely; it is parsed when it did.
-Result<void> FilesystemSource::refresh_mounts() {
-    const bool other_root = root_->path() != "/" && !root_->recorded();
-    // Below another root, "self" is a process of the agent's own namespace; the host's is that of
-    // process 1.
-    auto table = (other_root ? host_mountinfo_file_ : mountinfo_file_).read();
-    if (!table && other_root) table = mountinfo_file_.read();
-    if (!table) return fail(std::move(table).error());
-    if (!other_root) find_hidden(*table);
-    if (*table == table_) return {};
-    table_ = *table;
-    std::vector<Tracked> next;
-    for (Mount& mount : select_mounts(parse_mountinfo(table_), options_)) {
-        mount.source = canonical_source(*root_, mount);
-        const auto known = std::find_if(tracked_.begin(), tracked_.end(), [&](const Tracked& t) {
-            return t.mount.source == mount.source && t.mount.mountpoint == mount.mountpoint &&
-                   t.mount.type == mount.type;
-        });
-        Tracked& tracked =
-            known == tracked_.end() ? next.emplace_back() : next.emplace_back(std::move(*known));
-        if (known != tracked_.end()) tracked_.erase(known);
-        tracked.mount = std::move(mount);
-    }
-    for (const Tracked& gone : tracked_)
-        retired_.push_back(gone.slots);
-    tracked_ = std::move(next);
-    return {};
+      prober_(std::move(prober)),
+      own_file_(root, "proc/self/mountinfo"),
+      first_process_file_(root, "proc/1/mountinfo") {
+    if (root.recorded()) return;
+    std::error_code ignored;  // the path as it is will do
+    const auto absolute = std::filesystem::canonical(root.path(), ignored);
+    path_prefix_ = ignored ? root.path().string() : absolute.string();
+    if (path_prefix_ == "/") path_prefix_.clear();
 }
 
-// What the host has mounted and the agent's own sandbox hides (ProtectHome, PrivateTmp) is said,
-// not passed over. Process 1 may be invisible, or of another view altogether; then nothing is
-// known.
-void FilesystemSource::find_hidden(std::string_view own_table) {
-    const auto host = host_mountinfo_file_.read();
-    if (!host || (*host == host_table_ && own_table == table_)) return;
-    host_table_ = *host;
-    hidden_.clear();
-    if (host_table_ == own_table) return;
-    std::set<std::string> own;
-    const auto own_mounts = select_mounts(parse_mountinfo(own_table), options_);
-    for (const Mount& mount : own_mounts)
-        own.insert(mount.device_number);
-    const auto host_mounts = select_mounts(parse_mountinfo(host_table_), options_);
-    // Two views with nothing in common are two machines (a container's), not one with a curtain.
-    const bool related = std::any_of(host_mounts.begin(), host_mounts.end(),
-                                     [&](const Mount& m) { return own.contains(m.device_number); });
-    if (!related) return;
-    for (const Mount& mount : host_mounts) {
-        if (own.contains(mount.device_number)) continue;
-        if (!hidden_.empty()) hidden_ += ", ";
-        if (hidden_.size() > 200) return;
-        hidden_ += mount.mountpoint;
-    }
-}
-
-void FilesystemSource::problem(std::string text) {
-    if (problems_++ == 0) problem_ = std::move(text);
+std::chrono::seconds FilesystemSource::patience() const {
+    constexpr std::chrono::seconds kBeyondTimeout{9};
+    return std::chrono::ceil<std::chrono::seconds>(timeout_) + kBeyondTimeout;
 }
 
 Result<void> FilesystemSource::read(const SampleInstant& at) {
-    problem_.clear();
-    problems_ = 0;
-    RL_TRY(refresh_mounts());
+    fresh_ = false;
+    RL_TRY(read_tables());
     statvfs_->refresh();
-    for (Tracked& tracked : tracked_)
-        probe(tracked, at);
-    if (!hidden_.empty()) {
-        problem(
-            printable(hidden_, 250) +
-            ": mounted on this host, but the agent's sandbox hides it (ProtectHome, PrivateTmp)");
-    }
-    if (problems_ == 0) return {};
-    if (problems_ > 1) problem_ += " (and " + std::to_string(problems_ - 1) + " more)";
-    return fail(Errc::unavailable, problem_);
+    prober_->probe(probes_, timeout_);
+    fresh_ = true;
+    return complaints(at);
 }
 
-void FilesystemSource::probe(Tracked& tracked, const SampleInstant& at) {
-    const Mount& mount = tracked.mount;
-    auto outcome =
-        prober_.probe(mount.device_number, mount.mountpoint, depends_on_peer(mount.type));
-    tracked.state = outcome.state;
-    tracked.usage.reset();
-    if (outcome.state == MountProber::State::hung) {
-        if (!tracked.silent_since) tracked.silent_since = at.wall;
-        problem(printable(mount.mountpoint, 200) + ": no answer from the filesystem since " +
-                format_rfc3339(*tracked.silent_since));
-        return;
+// The tables change rarely and are read each time, for a filesystem that turned read-only; they are
+// parsed when a byte of them has changed.
+Result<void> FilesystemSource::read_tables() {
+    std::string_view first_process;
+    if (first_process_readable_) {
+        // Hidden when /proc is mounted with hidepid, and absent in a recording.
+        const auto content = first_process_file_.read();
+        first_process_readable_ = content.has_value();
+        if (content) first_process = *content;
     }
-    tracked.silent_since.reset();
-    if (outcome.state == MountProber::State::not_asked) {
-        problem(printable(mount.mountpoint, 200) + ": not asked, because " +
-                std::to_string(prober_.hung()) + " filesystems do not answer already");
-    } else if (!outcome.usage) {
-        // One that went away between the table and the call is no fault.
-        const Error& error = outcome.usage.error();
-        if (error.code != Errc::not_found) problem(printable(error.context, 300));
-    } else if (outcome.usage->blocks > 0) {
-        tracked.usage = *outcome.usage;
-    }
+    RL_ASSIGN_OR_RETURN(const std::string_view own, own_file_.read());
+    if (own_text_ && *own_text_ == own && first_process_text_ == first_process) return {};
+    own_text_ = std::string(own);
+    first_process_text_ = first_process;
+    select();
+    return {};
 }
 
-void FilesystemSource::declare_values(Tracked& tracked, Recorder& out) const {
-    const auto series = [&](std::string_view metric, std::string_view state) {
-        Attributes attributes{{"device", tracked.mount.source},
-                              {"mountpoint", tracked.mount.mountpoint}};
-        if (!state.empty()) attributes.push_back({"state", std::string(state)});
-        attributes.push_back({"type", tracked.mount.type});
-        return out.declare(metric, std::move(attributes));
+void FilesystemSource::select() {
+    const auto visible = [](std::string_view text) {
+        return visible_mounts(parse_mountinfo(text));
     };
-    Slots& slots = tracked.slots;
-    if (!slots.declared) slots.unresponsive = series("system.filesystem.unresponsive", "");
-    slots.declared = true;
-    if (!tracked.usage || slots.values_declared) return;
-    slots.values_declared = true;
-    slots.used = series("system.filesystem.usage", "used");
-    slots.free = series("system.filesystem.usage", "free");
-    slots.reserved = series("system.filesystem.usage", "reserved");
-    slots.limit = series("system.filesystem.limit", "");
-    slots.readonly = series("system.filesystem.readonly", "");
-    if (is_boundless(*tracked.usage)) return;
-    slots.utilization = series("system.filesystem.utilization", "used");
-    if (tracked.usage->inodes > 0) {
-        slots.inodes_used = series("system.filesystem.inodes.usage", "used");
-        slots.inodes_free = series("system.filesystem.inodes.usage", "free");
-        slots.inodes_utilization = series("system.filesystem.inodes.utilization", "used");
+    std::vector<Mount> own = visible(*own_text_);
+    if (!path_prefix_.empty()) own = mounts_below(path_prefix_, std::move(own));
+    std::optional<std::vector<Mount>> first_process;
+    if (!first_process_text_.empty() && first_process_text_ != *own_text_)
+        first_process = visible(first_process_text_);
+    for (auto* table : {&own, first_process ? &*first_process : nullptr}) {
+        if (table == nullptr) continue;
+        for (Mount& mount : *table)
+            mount.source = canonical_device(*root_, mount);
     }
+
+    std::vector<Entry> before = std::exchange(entries_, {});
+    probes_.clear();
+    for (HostMount& mount :
+         select_host_mounts(own, first_process ? &*first_process : nullptr, options_)) {
+        Entry entry;
+        if (mount.reached) {
+            const Mount& reached = *mount.reached;
+            entry.probe = std::make_shared<MountProbe>(reached.device_number,
+                                                       path_prefix_ + reached.mountpoint,
+                                                       is_remote(reached.type), statvfs_);
+            probes_.push_back(entry.probe);
+        }
+        // Both are in order of mountpoint.
+        const auto old = std::lower_bound(before.begin(), before.end(), mount.shown.mountpoint,
+                                          [](const Entry& a, const std::string& mountpoint) {
+                                              return a.mount.shown.mountpoint < mountpoint;
+                                          });
+        if (old != before.end() && same_series(old->mount.shown, mount.shown)) {
+            entry.slots = std::exchange(old->slots, {});
+            entry.hung_since = old->hung_since;
+            entry.hung_call = old->hung_call;
+        }
+        entry.mount = std::move(mount);
+        entries_.push_back(std::move(entry));
+    }
+    for (const Entry& entry : before)
+        retired_.push_back(entry.slots);
 }
 
-void FilesystemSource::emit_one(Tracked& tracked, Recorder& out) const {
-    declare_values(tracked, out);
-    const Slots& slots = tracked.slots;
-    if (tracked.state != MountProber::State::not_asked)
-        out.record(slots.unresponsive, tracked.state == MountProber::State::hung ? 1 : 0);
-    if (!tracked.usage) return;
-    const FilesystemUsage& usage = *tracked.usage;
+FilesystemSource::Outcome FilesystemSource::outcome_of(const Entry& entry) {
+    if (!entry.probe) return Outcome::hidden;
+    if (entry.probe->state == MountState::hung) return Outcome::hung;
+    if (entry.probe->state == MountState::not_probed) return Outcome::not_probed;
+    const StatvfsAnswer& answer = entry.probe->answer;
+    if (answer.error == ENOENT || answer.error == ENOTDIR) return Outcome::unmounted;
+    if (answer.error != 0) return Outcome::error;
+    // The path leads elsewhere since the table was read: unmounted, or mounted over.
+    if (answer.mount_id != 0 && answer.mount_id != entry.mount.reached->id)
+        return Outcome::unmounted;
+    return Outcome::usage;
+}
+
+// The text stays the same while nothing changes (an instant, not an ever longer duration), so that
+// it is logged once.
+Result<void> FilesystemSource::complaints(const SampleInstant& at) {
+    Named hung;
+    Named failed;
+    Named hidden;
+    Named beyond_limit;
+    Named without_thread;
+    int thread_error = 0;
+    for (Entry& entry : entries_) {
+        const Outcome outcome = outcome_of(entry);
+        if (outcome != Outcome::hung) entry.hung_call.reset();
+        if (outcome == Outcome::usage || outcome == Outcome::unmounted) continue;
+        const std::string path = printable(entry.mount.shown.mountpoint, 200);
+        switch (outcome) {
+            case Outcome::hung:
+                if (entry.hung_call != entry.probe->asked_at) {
+                    entry.hung_call = entry.probe->asked_at;
+                    // `at` may be from before this round's call.
+                    entry.hung_since =
+                        at.wall - std::chrono::duration_cast<std::chrono::milliseconds>(
+                                      at.mono - entry.probe->asked_at);
+                }
+                hung.add(path + " since " + format_rfc3339(entry.hung_since));
+                break;
+            case Outcome::error:
+                failed.add(path + ": " + std::strerror(entry.probe->answer.error));
+                break;
+            case Outcome::hidden:
+                hidden.add(path);
+                break;
+            case Outcome::not_probed:
+                if (entry.probe->thread_error == 0) {
+                    beyond_limit.add(path);
+                } else {
+                    thread_error = entry.probe->thread_error;
+                    without_thread.add(path);
+                }
+                break;
+            case Outcome::usage:
+            case Outcome::unmounted:
+                break;
+        }
+    }
+    std::string text;
+    hung.append_to(text, {"no answer from "});
+    beyond_limit.append_to(text, {"not asked while ", std::to_string(kHungCallsMax),
+                                  " calls hang, which is the limit: "});
+    without_thread.append_to(text, {"no thread to ask with (", std::strerror(thread_error), "): "});
+    failed.append_to(text, {});
+    hidden.append_to(text, {"hidden from this service, whose sandbox has something else there: "});
+    if (text.empty()) return {};
+    return fail(Errc::unavailable, std::move(text));
+}
+
+void FilesystemSource::emit_usage(Entry& entry, Recorder& out) const {
+    const Mount& mount = entry.mount.shown;
+    const auto record = [&](std::optional<SlotId>& slot, std::string_view metric,
+                            std::string_view state, double value) {
+        if (!slot) {
+            Attributes attributes{{"device", mount.source}, {"mountpoint", mount.mountpoint}};
+            if (!state.empty()) attributes.push_back({"state", std::string(state)});
+            attributes.push_back({"type", mount.type});
+            slot = out.declare(metric, std::move(attributes));
+        }
+        out.record(*slot, value);
+    };
+    Slots& slots = entry.slots;
+    const Outcome outcome = outcome_of(entry);
+    const bool answered = outcome == Outcome::usage || outcome == Outcome::error;
+    if (outcome == Outcome::hung || (answered && (slots.unresponsive || entry.probe->remote ||
+                                                  entry.probe->answer.usage.blocks > 0))) {
+        record(slots.unresponsive, "system.filesystem.unresponsive", "",
+               outcome == Outcome::hung ? 1 : 0);
+    }
+    // The table knows this without asking.
+    const double readonly = mount.superblock_readonly ? 1 : 0;
+    if (slots.readonly && outcome != Outcome::unmounted) out.record(*slots.readonly, readonly);
+    const FilesystemUsage& usage = entry.probe ? entry.probe->answer.usage : FilesystemUsage{};
+    if (outcome != Outcome::usage || usage.blocks == 0) return;
+
     const auto bytes = [&](std::uint64_t blocks) {
         return static_cast<double>(blocks) * static_cast<double>(usage.block_bytes);
     };
-    out.record(slots.used, bytes(usage.blocks - usage.blocks_free));
-    out.record(slots.free, bytes(usage.blocks_available));
-    out.record(slots.reserved, bytes(usage.blocks_free - usage.blocks_available));
-    out.record(slots.limit, bytes(usage.blocks));
-    out.record(slots.readonly, tracked.mount.superblock_readonly ? 1 : 0);
-    const auto ratio = used_ratio(usage);
-    if (slots.utilization && ratio) out.record(*slots.utilization, *ratio);
-    if (slots.inodes_used && usage.inodes > 0) {
-        const double used = static_cast<double>(usage.inodes - usage.inodes_free);
-        out.record(*slots.inodes_used, used);
-        out.record(*slots.inodes_free, static_cast<double>(usage.inodes_free));
-        out.record(*slots.inodes_utilization,
-                   round_ratio(used / static_cast<double>(usage.inodes)));
+    if (!slots.readonly) record(slots.readonly, "system.filesystem.readonly", "", readonly);
+    record(slots.used, "system.filesystem.usage", "used", bytes(usage.blocks - usage.blocks_free));
+    if (!is_unbounded(usage)) {
+        record(slots.free, "system.filesystem.usage", "free", bytes(usage.blocks_available));
+        record(slots.reserved, "system.filesystem.usage", "reserved",
+               bytes(usage.blocks_free - usage.blocks_available));
+        record(slots.limit, "system.filesystem.limit", "", bytes(usage.blocks));
+    }
+    if (const auto ratio = used_ratio(usage))
+        record(slots.utilization, "system.filesystem.utilization", "used", *ratio);
+    if (const auto ratio = inodes_used_ratio(usage)) {
+        record(slots.inodes_used, "system.filesystem.inodes.usage", "used",
+               static_cast<double>(usage.inodes - usage.inodes_free));
+        record(slots.inodes_free, "system.filesystem.inodes.usage", "free",
+               static_cast<double>(usage.inodes_free));
+        record(slots.inodes_utilization, "system.filesystem.inodes.utilization", "used", *ratio);
     }
 }
 
 void FilesystemSource::emit(Recorder& out) {
-    for (const Slots& slots : retired_)
-        retire(slots, out);
-    retired_.clear();
-    for (Tracked& tracked : tracked_)
-        emit_one(tracked, out);
-}
-
-void FilesystemSource::retire(const Slots& slots, Recorder& out) {
-    if (slots.declared) out.retire(slots.unresponsive);
-    if (!slots.values_declared) return;
-    for (const SlotId slot : {slots.used, slots.free, slots.reserved, slots.limit, slots.readonly})
-        out.retire(slot);
-    for (const auto& slot :
-         {slots.utilization, slots.inodes_used, slots.inodes_free, slots.inodes_utilization}) {
-        if (slot) out.retire(*slot);
+    for (const Slots& slots : retired_) {
+        for (const auto& slot : {slots.unresponsive, slots.readonly, slots.used, slots.free,
+                                 slots.reserved, slots.utilization, slots.limit, slots.inodes_used,
+                                 slots.inodes_free, slots.inodes_utilization}) {
+            if (slot) out.retire(*slot);
+        }
     }
+    retired_.clear();
+    if (!fresh_) return;
+    for (Entry& entry : entries_)
+        emit_usage(entry, out);
 }
 
 namespace {
 
 SourceMaker configure(ConfigTable& table) {
+    using namespace std::chrono_literals;
     FilesystemOptions options;
     options.include_types = table.strings("include_types");
     options.exclude_types = table.strings("exclude_types", options.exclude_types);
@@ -238,11 +313,10 @@ SourceMaker configure(ConfigTable& table) {
     options.exclude_mountpoints = table.strings("exclude_mountpoints", options.exclude_mountpoints);
     options.include_devices = table.strings("include_devices");
     options.exclude_devices = table.strings("exclude_devices");
-    const milliseconds deadline =
-        table.duration("timeout", kMountDeadline, milliseconds{100}, milliseconds{60'000});
-    return [options, deadline](const HostRoot& root) {
-        return std::make_unique<FilesystemSource>(root, options, make_statvfs_reader(root),
-                                                  deadline);
+    const auto timeout = table.duration("timeout", kMountTimeout, 100ms, 60s);
+    return [options, timeout](const HostRoot& root) {
+        return std::make_unique<FilesystemSource>(root, options, timeout, make_statvfs_reader(root),
+                                                  root.mount_prober());
     };
 }
 

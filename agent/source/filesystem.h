@@ -1,16 +1,15 @@
-// Filesystems: /proc/self/mountinfo (proc_pid_mountinfo(5)) and statvfs(3) of each.
+// Filesystems: the mount table (mountinfo.h) and statvfs(3) of each (statvfs.h).
 //
 // One series set per filesystem, not per mount: bind mounts and further mounts of the same device
-// are folded into the one with the shortest path. A mount that does not answer is reported as
-// unresponsive and delays the others by its deadline once. Runs on a worker thread.
+// are folded into the one with the shortest path. A mount that does not answer is reported as such
+// and costs the others nothing (mount_prober.h); waiting for it takes a worker thread.
 #pragma once
 
 #include <chrono>
-#include <functional>
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "agent/source/host_root.h"
@@ -18,70 +17,68 @@
 #include "agent/source/mountinfo.h"
 #include "agent/source/source.h"
 #include "agent/source/source_type.h"
+#include "agent/source/statvfs.h"
 
 namespace ridgeline::agent {
 
-// As df computes its Use%: used / (used + available); nullopt for a filesystem without blocks.
-std::optional<double> used_ratio(const FilesystemUsage& usage);
+// A server that is there answers within milliseconds; across the world or under load within a few
+// hundred. What takes longer than a sampling interval is as good as gone.
+inline constexpr std::chrono::milliseconds kMountTimeout{1000};
 
-// Some network filesystems have no end (EFS says 8 EiB); a share of that means nothing.
-inline constexpr std::uint64_t kBoundlessBytes = std::uint64_t{1} << 60;
-bool is_boundless(const FilesystemUsage& usage);
+// The name that the device of a mount has in /dev, where the mount table has another one:
+// "/dev/root", "UUID=…", "/dev/dm-0", links by id. From /sys/dev/block; else as it is.
+std::string canonical_device(const HostRoot& root, const Mount& mount);
 
 class FilesystemSource final : public Source {
   public:
     FilesystemSource(const HostRoot& root, FilesystemOptions options,
-                     std::shared_ptr<StatvfsReader> statvfs,
-                     std::chrono::milliseconds deadline = kMountDeadline);
+                     std::chrono::milliseconds timeout, std::shared_ptr<StatvfsReader> statvfs,
+                     std::shared_ptr<MountProber> prober);
     std::string_view name() const override { return "filesystem"; }
     bool blocking() const override { return true; }
-    // Errors name what does not answer, or may not be looked at; all others are emitted.
+    std::chrono::seconds patience() const override;
+    // The other mounts have answered.
+    bool emits_after_error() const override { return true; }
+    // An error names the mounts that hang, fail, or cannot be looked at. An unmounted one is none.
     Result<void> read(const SampleInstant& at) override;
     void emit(Recorder& out) override;
-    bool emits_after_error() const override { return true; }
-    // Each mount that hangs for the first time takes its deadline.
-    std::chrono::seconds patience() const override {
-        return std::chrono::ceil<std::chrono::seconds>(deadline_ * (kHungMountsMax + 1)) +
-               std::chrono::seconds{5};
-    }
 
   private:
     struct Slots {
-        SlotId used{}, free{}, reserved{}, limit{}, readonly{}, unresponsive{};
-        std::optional<SlotId> utilization, inodes_used, inodes_free, inodes_utilization;
-        bool declared = false;
-        bool values_declared = false;
+        std::optional<SlotId> unresponsive, readonly, used, free, reserved, utilization, limit,
+            inodes_used, inodes_free, inodes_utilization;
     };
-    // A mount that is reported, for as long as it is in the table.
-    struct Tracked {
-        Mount mount;
-        MountProber::State state = MountProber::State::answered;
-        std::optional<FilesystemUsage> usage;  // of this round
-        std::optional<WallTime> silent_since;
+    struct Entry {
+        HostMount mount;
+        std::shared_ptr<MountProbe> probe;  // none: hidden from the agent
         Slots slots;
+        WallTime hung_since;
+        std::optional<MonoTime> hung_call;  // that `hung_since` belongs to
     };
-    Result<void> refresh_mounts();
-    void probe(Tracked& tracked, const SampleInstant& at);
-    void find_hidden(std::string_view own_table);
-    void problem(std::string text);
-    void declare_values(Tracked& tracked, Recorder& out) const;
-    void emit_one(Tracked& tracked, Recorder& out) const;
-    static void retire(const Slots& slots, Recorder& out);
+    enum class Outcome { usage, unmounted, error, hung, not_probed, hidden };
+
+    Result<void> read_tables();
+    void select();
+    static Outcome outcome_of(const Entry& entry);
+    Result<void> complaints(const SampleInstant& at);
+    void emit_usage(Entry& entry, Recorder& out) const;
 
     const HostRoot* root_;
-    HostFile mountinfo_file_;
-    HostFile host_mountinfo_file_;  // as process 1 sees it
     FilesystemOptions options_;
-    std::shared_ptr<StatvfsReader> statvfs_;
-    std::chrono::milliseconds deadline_;
-    MountProber prober_;
-    std::string table_;       // the mount table as it was parsed last
-    std::string host_table_;  // likewise
-    std::vector<Tracked> tracked_;
-    std::vector<Slots> retired_;  // of mounts that are gone, until emit() tells
-    std::string hidden_;          // mountpoints of the host that the agent cannot see
-    std::string problem_;
-    std::size_t problems_ = 0;
+    std::chrono::milliseconds timeout_;
+    std::shared_ptr<StatvfsReader> statvfs_;  // with calls that hang
+    std::shared_ptr<MountProber> prober_;     // with the root, across reloads
+    std::string path_prefix_;                 // of the root, without "/" at its end
+    HostFile own_file_;
+    HostFile first_process_file_;
+    // The tables as they were last parsed.
+    std::optional<std::string> own_text_;
+    std::string first_process_text_;
+    bool first_process_readable_ = true;
+    std::vector<Entry> entries_;                       // by mountpoint
+    std::vector<std::shared_ptr<MountProbe>> probes_;  // of the entries
+    std::vector<Slots> retired_;                       // since the last emit
+    bool fresh_ = false;                               // read() got as far as asking
 };
 
 extern const SourceType kFilesystemSource;

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "agent/source/mount_prober.h"
 #include "common/base/text.h"
 
 namespace ridgeline::agent {
@@ -35,6 +36,7 @@ Result<HostRoot> HostRoot::open(const std::filesystem::path& root) {
     result.recorded_ = ::faccessat(fd.get(), "statvfs", F_OK, 0) == 0 && root != "/";
     result.path_ = root;
     result.fd_ = std::make_shared<UniqueFd>(std::move(fd));
+    result.mount_prober_ = std::make_shared<MountProber>();
     return result;
 }
 

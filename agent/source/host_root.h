@@ -18,6 +18,8 @@
 
 namespace ridgeline::agent {
 
+class MountProber;
+
 class HostRoot {
   public:
     static Result<HostRoot> open(const std::filesystem::path& root);
@@ -25,10 +27,13 @@ class HostRoot {
     const std::filesystem::path& path() const { return path_; }
     int fd() const { return fd_->get(); }
     bool recorded() const { return recorded_; }  // has a `statvfs` file
+    // What asks the mounts below this root; outlives the sources.
+    const std::shared_ptr<MountProber>& mount_prober() const { return mount_prober_; }
 
   private:
     std::filesystem::path path_;
     std::shared_ptr<UniqueFd> fd_;
+    std::shared_ptr<MountProber> mount_prober_;
     bool recorded_ = false;
 };
 

@@ -3,191 +3,258 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <condition_variable>
-#include <mutex>
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include <pthread.h>
-#include <sys/statvfs.h>
-
-#include "agent/source/mountinfo.h"
-#include "common/base/text.h"
+#include <signal.h>
+#include <unistd.h>
 
 namespace ridgeline::agent {
 
 namespace {
 
-#ifdef __SANITIZE_ADDRESS__
-constexpr std::size_t kStackBytes = 1U << 20;  // its frames are many times larger
-#else
-constexpr std::size_t kStackBytes = 128U << 10;  // one system call and a message
-#endif
+using std::chrono::milliseconds;
 
-class SystemStatvfs final : public StatvfsReader {
+constexpr std::size_t kThreadsMax = kHungCallsMax + 1;
+// A thread makes one system call; glibc wants 16 KiB on x86 and more where registers are larger.
+constexpr std::size_t kStackBytes = 64 * 1024;
+// A call that takes longer gets a second thread beside it for the rest, so that the mounts of one
+// dead server cost one deadline and not one each.
+constexpr milliseconds kHelpAfter{100};
+
+class SteadyProbeClock final : public ProbeClock {
   public:
-    explicit SystemStatvfs(std::string root) : root_(std::move(root)) {
-        if (root_ == "/") root_.clear();
+    MonoTime now() const override { return std::chrono::steady_clock::now(); }
+    void wait(std::condition_variable& answered, std::unique_lock<std::mutex>& lock, MonoTime until,
+              std::size_t) override {
+        answered.wait_until(lock, until);
     }
-
-    Result<FilesystemUsage> read(const std::string& mountpoint) override {
-        struct statvfs info {};
-        const int status = root_.empty() ? ::statvfs(mountpoint.c_str(), &info)
-                                         : ::statvfs((root_ + mountpoint).c_str(), &info);
-        if (status != 0) return fail(errno_error(mountpoint));
-        FilesystemUsage usage;
-        usage.block_bytes = info.f_frsize != 0 ? info.f_frsize : info.f_bsize;
-        usage.blocks = info.f_blocks;
-        usage.blocks_free = std::min(info.f_bfree, info.f_blocks);
-        // Some filesystems count "available" below zero when the reserve is eaten into.
-        usage.blocks_available = std::min(info.f_bavail, info.f_bfree);
-        const bool counted = info.f_files != 0 && info.f_files != static_cast<fsfilcnt_t>(-1);
-        usage.inodes = counted ? info.f_files : 0;
-        usage.inodes_free = counted ? std::min(info.f_ffree, info.f_files) : 0;
-        return usage;
-    }
-
-  private:
-    std::string root_;
 };
 
-// The `statvfs` file of a recorded root: per line a mountpoint (escaped as in mountinfo) and six
-// numbers.
-class RecordedStatvfs final : public StatvfsReader {
-  public:
-    explicit RecordedStatvfs(const HostRoot& root) : file_(root, "statvfs") {}
+enum class ThreadState { absent, idle, asking, hung };
 
-    void refresh() override {
-        usage_.clear();
-        const auto content = file_.read();
-        if (!content) return;
-        std::string_view text = *content;
-        while (!text.empty()) {
-            std::string_view line = next_line(text);
-            const std::string mountpoint = unescape_path(next_field(line));
-            std::array<std::uint64_t, 6> numbers{};
-            const bool whole =
-                std::all_of(numbers.begin(), numbers.end(), [&](std::uint64_t& number) {
-                    const auto value = to_u64(next_field(line));
-                    number = value.value_or(0);
-                    return value.has_value();
-                });
-            if (whole)
-                usage_[mountpoint] = {numbers[0], numbers[1], numbers[2],
-                                      numbers[3], numbers[4], numbers[5]};
-        }
-    }
-
-    Result<FilesystemUsage> read(const std::string& mountpoint) override {
-        const auto it = usage_.find(mountpoint);
-        if (it == usage_.end()) return fail(errno_error(mountpoint, ENOENT));
-        return it->second;
-    }
-
-  private:
-    HostFile file_;
-    std::map<std::string, FilesystemUsage> usage_;
+struct Thread {
+    ThreadState state = ThreadState::absent;
+    std::shared_ptr<MountProbe> probe;  // asking, hung
+    MonoTime asked_at;
 };
 
 }  // namespace
 
-std::unique_ptr<StatvfsReader> make_statvfs_reader(const HostRoot& root) {
-    if (root.recorded()) return std::make_unique<RecordedStatvfs>(root);
-    return std::make_unique<SystemStatvfs>(root.path().string());
+std::shared_ptr<ProbeClock> make_probe_clock() {
+    return std::make_shared<SteadyProbeClock>();
 }
 
-// What the prober and one thread of it share. The thread keeps it alive while it hangs.
-struct MountProber::Worker {
-    explicit Worker(std::shared_ptr<StatvfsReader> with) : reader(std::move(with)) {}
+struct MountProber::Shared {
+    explicit Shared(std::shared_ptr<ProbeClock> given) : clock(std::move(given)) {}
 
-    void run() {
-        std::unique_lock lock(mutex);
-        for (;;) {
-            changed.wait(lock, [&] { return asked || ended; });
-            if (!asked) return;
-            asked = false;
-            lock.unlock();
-            auto result = reader->read(mountpoint);
-            lock.lock();
-            answer.emplace(std::move(result));
-            changed.notify_all();
+    // All below is guarded by `mutex`.
+    std::size_t count(ThreadState state) const {
+        return static_cast<std::size_t>(
+            std::count_if(threads.begin(), threads.end(),
+                          [&](const Thread& thread) { return thread.state == state; }));
+    }
+    bool has_pending() const { return next < pending.size(); }
+    // The last thread is kept for local filesystems.
+    bool can_ask() const {
+        return has_pending() &&
+               (!pending[next]->remote ||
+                count(ThreadState::asking) + count(ThreadState::hung) < kHungCallsMax);
+    }
+    const Thread* hung_call_of(const std::string& device_number) const {
+        const auto it = std::find_if(threads.begin(), threads.end(), [&](const Thread& thread) {
+            return thread.state == ThreadState::hung &&
+                   thread.probe->device_number == device_number;
+        });
+        return it == threads.end() ? nullptr : &*it;
+    }
+
+    void begin_round(std::span<const std::shared_ptr<MountProbe>> probes) {
+        pending.clear();
+        next = 0;
+        // The local ones first: what is late is the last ones' matter.
+        for (const bool remote : {false, true}) {
+            for (const auto& probe : probes) {
+                if (probe->remote != remote) continue;
+                if (const Thread* thread = hung_call_of(probe->device_number)) {
+                    probe->state = MountState::hung;
+                    probe->asked_at = thread->asked_at;
+                } else {
+                    pending.push_back(probe);
+                }
+            }
         }
     }
-    // nullopt: not within the deadline.
-    std::optional<Result<FilesystemUsage>> ask(const std::string& what,
-                                               std::chrono::milliseconds deadline) {
-        std::unique_lock lock(mutex);
-        mountpoint = what;
-        answer.reset();
-        asked = true;
-        changed.notify_all();
-        if (!changed.wait_for(lock, deadline, [&] { return answer.has_value(); })) return {};
-        return std::exchange(answer, {});
+    void end_round() { pending.clear(); }
+    void give_up_late_calls(MonoTime begun_by) {
+        for (Thread& thread : threads) {
+            if (thread.state != ThreadState::asking || thread.asked_at > begun_by) continue;
+            thread.state = ThreadState::hung;
+            thread.probe->state = MountState::hung;
+            thread.probe->asked_at = thread.asked_at;
+        }
     }
-    bool has_come_back() {
-        const std::lock_guard lock(mutex);
-        return answer.has_value();
+    // Pending ones are not asked in this round: all, or only the remote ones.
+    void skip_pending(bool only_remote, int thread_error) {
+        while (has_pending()) {
+            MountProbe& last = *pending.back();
+            if (only_remote && !last.remote) return;
+            last.state = MountState::not_probed;
+            last.thread_error = thread_error;
+            pending.pop_back();
+        }
     }
-    void end() {
-        const std::lock_guard lock(mutex);
-        ended = true;
-        changed.notify_all();
+    // When another thread is to begin with what is pending; nothing when one will anyway.
+    std::optional<MonoTime> help_wanted() const {
+        if (!can_ask() || count(ThreadState::idle) > 0) return {};
+        std::optional<MonoTime> at;
+        for (const Thread& thread : threads) {
+            if (thread.state != ThreadState::asking) continue;
+            at = std::max(at.value_or(MonoTime::min()), thread.asked_at + kHelpAfter);
+        }
+        return at.value_or(MonoTime::min());
+    }
+    MonoTime next_look(MonoTime now, milliseconds deadline, bool may_start) const {
+        MonoTime at = now + deadline;
+        for (const Thread& thread : threads) {
+            if (thread.state == ThreadState::asking) at = std::min(at, thread.asked_at + deadline);
+        }
+        if (const auto help = help_wanted(); help && may_start) at = std::min(at, *help);
+        return at;
     }
 
-    const std::shared_ptr<StatvfsReader> reader;
-    std::mutex mutex;
-    std::condition_variable changed;
-    std::string mountpoint;
-    bool asked = false;
-    bool ended = false;  // no further question will come
-    std::optional<Result<FilesystemUsage>> answer;
+    void serve(std::size_t index);
+
+    const std::shared_ptr<ProbeClock> clock;
+    mutable std::mutex mutex;
+    std::condition_variable work;      // something is pending, or threads are to end
+    std::condition_variable answered;  // nothing is pending or asked any more
+    std::array<Thread, kThreadsMax> threads;
+    std::vector<std::shared_ptr<MountProbe>> pending;  // from `next` on
+    std::size_t next = 0;
+    bool stopping = false;
 };
 
-MountProber::MountProber(std::shared_ptr<StatvfsReader> reader, std::chrono::milliseconds deadline,
-                         std::size_t hung_max)
-    : reader_(std::move(reader)), deadline_(deadline), hung_max_(hung_max) {}
+void MountProber::Shared::serve(std::size_t index) {
+    std::unique_lock lock(mutex);
+    Thread& self = threads[index];
+    for (;;) {
+        work.wait(lock, [&] { return stopping || can_ask() || count(ThreadState::idle) > 1; });
+        if (stopping || !can_ask()) break;
+        const std::shared_ptr<MountProbe> probe = pending[next++];
+        self.probe = probe;
+        self.asked_at = clock->now();
+        self.state = ThreadState::asking;
+        lock.unlock();
+        const StatvfsAnswer answer = probe->statvfs->read(probe->path);
+        lock.lock();
+        self.probe.reset();
+        // Another serves in its place by now; what it brings is of a round long over.
+        if (self.state == ThreadState::hung) break;
+        probe->answer = answer;
+        probe->state = MountState::answered;
+        self.state = ThreadState::idle;
+        if (!has_pending() && count(ThreadState::asking) == 0) answered.notify_one();
+    }
+    self.state = ThreadState::absent;
+}
+
+MountProber::MountProber(std::shared_ptr<ProbeClock> clock)
+    : shared_(std::make_shared<Shared>(std::move(clock))) {}
 
 MountProber::~MountProber() {
-    if (worker_) worker_->end();
+    const std::lock_guard lock(shared_->mutex);
+    shared_->stopping = true;
+    shared_->work.notify_all();
 }
 
-std::shared_ptr<MountProber::Worker> MountProber::start_worker() {
-    auto worker = std::make_shared<Worker>(reader_);
-    pthread_attr_t attributes;
-    ::pthread_attr_init(&attributes);
-    ::pthread_attr_setstacksize(&attributes, kStackBytes);
-    ::pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-    auto argument = std::make_unique<std::shared_ptr<Worker>>(worker);
-    pthread_t thread{};
-    const int status = ::pthread_create(
-        &thread, &attributes,
-        [](void* raw) -> void* {
-            const std::unique_ptr<std::shared_ptr<Worker>> own(
-                static_cast<std::shared_ptr<Worker>*>(raw));
-            (*own)->run();
-            return nullptr;
-        },
-        argument.get());
-    ::pthread_attr_destroy(&attributes);
-    if (status != 0) return nullptr;
-    (void)argument.release();  // the thread's now
-    return worker;
-}
-
-MountProber::Outcome MountProber::probe(const std::string& filesystem,
-                                        const std::string& mountpoint, bool may_hang) {
-    if (const auto it = hung_.find(filesystem); it != hung_.end()) {
-        if (!it->second->has_come_back()) return {State::hung, {}};
-        hung_.erase(it);  // its thread has been told to end; the answer is of long ago
+void MountProber::probe(std::span<const std::shared_ptr<MountProbe>> probes,
+                        milliseconds deadline) {
+    const std::lock_guard one_round(one_round_);
+    Shared& shared = *shared_;
+    std::unique_lock lock(shared.mutex);
+    shared.begin_round(probes);
+    int start_error = 0;
+    for (;;) {
+        const MonoTime now = shared.clock->now();
+        shared.give_up_late_calls(now - deadline);
+        if (shared.count(ThreadState::hung) >= kHungCallsMax) shared.skip_pending(true, 0);
+        const bool full = shared.count(ThreadState::absent) == 0;
+        if (const auto help = shared.help_wanted();
+            help && *help <= now && !full && start_error == 0) {
+            start_error = start_thread();
+        }
+        const bool nobody_asks =
+            shared.count(ThreadState::asking) == 0 && shared.count(ThreadState::idle) == 0;
+        if (nobody_asks) shared.skip_pending(false, start_error);
+        if (!shared.has_pending() && shared.count(ThreadState::asking) == 0) break;
+        const std::size_t takers = shared.can_ask() ? shared.count(ThreadState::idle) : 0;
+        if (takers > 0) shared.work.notify_one();
+        const std::size_t calls =
+            shared.count(ThreadState::asking) + shared.count(ThreadState::hung) + takers;
+        shared.clock->wait(shared.answered, lock,
+                           shared.next_look(now, deadline, !full && start_error == 0), calls);
     }
-    if (may_hang && hung_.size() >= hung_max_) return {State::not_asked, {}};
-    if (!worker_) worker_ = start_worker();
-    if (!worker_) return {State::answered, fail(errno_error(mountpoint, EAGAIN))};
-    if (auto answer = worker_->ask(mountpoint, deadline_))
-        return {State::answered, std::move(*answer)};
-    worker_->end();
-    hung_[filesystem] = std::exchange(worker_, nullptr);
-    return {State::hung, {}};
+    shared.end_round();
+    if (shared.count(ThreadState::idle) > 1) shared.work.notify_all();
+}
+
+std::size_t MountProber::hung_calls() const {
+    const std::lock_guard lock(shared_->mutex);
+    return shared_->count(ThreadState::hung);
+}
+
+std::size_t MountProber::threads() const {
+    const std::lock_guard lock(shared_->mutex);
+    return kThreadsMax - shared_->count(ThreadState::absent);
+}
+
+namespace {
+
+// Detached, with a small stack, and without the process's signals: one must not interrupt a call.
+// Returns errno.
+int start_detached(void* (*run)(void*), void* argument) {
+    pthread_attr_t attributes;
+    if (const int error = ::pthread_attr_init(&attributes); error != 0) return error;
+    const long least = ::sysconf(_SC_THREAD_STACK_MIN);
+    ::pthread_attr_setstacksize(
+        &attributes, std::max(kStackBytes, static_cast<std::size_t>(std::max(least, 0L))));
+    ::pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    sigset_t all;
+    sigset_t before;
+    ::sigfillset(&all);
+    ::pthread_sigmask(SIG_SETMASK, &all, &before);
+    pthread_t thread;
+    const int error = ::pthread_create(&thread, &attributes, run, argument);
+    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    ::pthread_attr_destroy(&attributes);
+    return error;
+}
+
+}  // namespace
+
+// Called with the mutex held, as is all that changes the threads' states.
+int MountProber::start_thread() {
+    auto& threads = shared_->threads;
+    const auto free = std::find_if(threads.begin(), threads.end(), [](const Thread& thread) {
+        return thread.state == ThreadState::absent;
+    });
+    using Start = std::pair<std::shared_ptr<Shared>, std::size_t>;
+    auto start = std::make_unique<Start>(shared_, static_cast<std::size_t>(free - threads.begin()));
+    const int error = start_detached(&MountProber::run_thread, start.get());
+    if (error != 0) return error;
+    (void)start.release();  // the thread's now
+    free->state = ThreadState::idle;
+    return 0;
+}
+
+void* MountProber::run_thread(void* argument) {
+    using Start = std::pair<std::shared_ptr<Shared>, std::size_t>;
+    const std::unique_ptr<Start> start(static_cast<Start*>(argument));
+    start->first->serve(start->second);
+    return nullptr;
 }
 
 }  // namespace ridgeline::agent

@@ -1,7 +1,9 @@
-// The mount table (proc_pid_mountinfo(5)) and the choice of what to report of it. Pure.
+// The mount table (/proc/*/mountinfo, proc(5)): its grammar, which mounts can be reached by their
+// path, and which of them stand for the host's filesystems. Pure: no system calls.
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -10,22 +12,31 @@ namespace ridgeline::agent {
 
 struct Mount {
     std::uint64_t id = 0;
-    std::uint64_t parent_id = 0;
-    std::string device_number;  // "8:1"; one per filesystem
+    std::uint64_t parent = 0;   // the mount it lies on; itself or not in the table for a root
+    std::string device_number;  // "8:1"; one per filesystem (superblock)
     std::string root;           // within the filesystem; other than "/" for a bind mount
     std::string mountpoint;
     std::string type;
     std::string source;  // "/dev/sda1"
-    bool superblock_readonly =
-        false;  // the filesystem's own state, whatever this mount's options are
+    // Shows the filesystem's root, or a btrfs subvolume's, and not a part of it.
+    bool whole = true;
+    // The filesystem's own state, whatever this mount's options are.
+    bool superblock_readonly = false;
 };
+
 // Undoes the mount table's escapes: "\\040" is a blank.
 std::string unescape_path(std::string_view text);
-// Malformed lines are left out. Octal escapes (\040) are decoded.
+// Malformed and cut lines are left out, the others stay.
 std::vector<Mount> parse_mountinfo(std::string_view text);
+// The mounts that their path leads to: not those under a later mount on the same path or on a
+// directory above it.
+std::vector<Mount> visible_mounts(std::vector<Mount> mounts);
+// The table as seen from below `root` ("/host"), which is an absolute path without symlinks: mounts
+// elsewhere are left out.
+std::vector<Mount> mounts_below(std::string_view root, std::vector<Mount> mounts);
 
 struct FilesystemOptions {
-    // Globs. `exclude_types` in a configuration replaces the list of pseudo filesystems.
+    // Globs. A list in a configuration replaces the default one.
     std::vector<std::string> include_types;
     std::vector<std::string> exclude_types = default_exclude_types();
     std::vector<std::string> include_mountpoints;
@@ -36,11 +47,25 @@ struct FilesystemOptions {
     static std::vector<std::string> default_exclude_types();
     static std::vector<std::string> default_exclude_mountpoints();
 };
-// Which mounts to report: filtered, visible (not covered by a later mount on the same path or on
-// one above it), one per filesystem, in order of mountpoint.
-std::vector<Mount> select_mounts(std::vector<Mount> mounts, const FilesystemOptions& options);
+// Which of the visible mounts to report: filtered, one per filesystem, in order of mountpoint.
+std::vector<Mount> select_mounts(const std::vector<Mount>& visible,
+                                 const FilesystemOptions& options);
 
-// A filesystem that depends on a peer: another host, or a process.
-bool depends_on_peer(std::string_view type);
+// A filesystem as it is reported, and where the agent itself can reach it.
+struct HostMount {
+    Mount shown;                   // by the host's table
+    std::optional<Mount> reached;  // by the agent's own; nothing when it is hidden from the agent
+};
+// A service manager gives a service a mount table of its own, with read-only binds and with
+// directories hidden under empty ones (ProtectSystem, ProtectHome, PrivateTmp). So the table of
+// process 1 says what the host has, and `own` where that can be reached. Without it, or when its
+// root is another filesystem (the agent is in a container of its own), `own` is the host. Both
+// tables are of visible mounts.
+std::vector<HostMount> select_host_mounts(const std::vector<Mount>& own,
+                                          const std::vector<Mount>* first_process,
+                                          const FilesystemOptions& options);
+
+// Whether a server or a user's program answers for the filesystem, and so may fail to.
+bool is_remote(std::string_view type);
 
 }  // namespace ridgeline::agent

@@ -40,10 +40,20 @@ void check_cpu(std::string_view text) {
     fuzz::expect(std::abs(sum - 1) < 1e-3, "shares add up");
 }
 
+// Halves of the input as the tables of two processes.
 void check_mounts(std::string_view text) {
-    const std::size_t all = parse_mountinfo(text).size();
-    const auto selected = select_mounts(parse_mountinfo(text), {});
-    fuzz::expect(selected.size() <= all, "selecting makes no mounts up");
+    const auto all = parse_mountinfo(text);
+    const auto visible = visible_mounts(all);
+    fuzz::expect(visible.size() <= all.size(), "nothing hidden is made up");
+    const auto selected = select_mounts(visible, {});
+    fuzz::expect(selected.size() <= visible.size(), "selecting makes no mounts up");
+    const auto own = visible_mounts(parse_mountinfo(text.substr(0, text.size() / 2)));
+    const auto first_process = visible_mounts(parse_mountinfo(text.substr(text.size() / 2)));
+    for (const HostMount& mount : select_host_mounts(own, &first_process, {})) {
+        fuzz::expect(!mount.reached || mount.reached->device_number == mount.shown.device_number,
+                     "no filesystem is taken for another");
+    }
+    (void)mounts_below("/mnt", visible);
 }
 
 void check_cgroup(std::string_view text) {

@@ -1,11 +1,13 @@
 #include "agent/source/filesystem.h"
 
+#include <cerrno>
+#include <filesystem>
 #include <fstream>
-#include <functional>
-#include <map>
 #include <string>
 
+#include "agent/source/catalogue.h"
 #include "tests/support/catch.h"
+#include "tests/support/fake_mounts.h"
 #include "tests/support/sample_sink.h"
 #include "tests/support/temp_dir.h"
 
@@ -15,143 +17,400 @@ using namespace std::chrono_literals;
 
 namespace {
 
-class TableReader final : public StatvfsReader {
-  public:
-    Result<FilesystemUsage> read(const std::string& mountpoint) override {
-        return answers.at(mountpoint)();
-    }
-    std::map<std::string, std::function<Result<FilesystemUsage>()>> answers;
-};
+constexpr std::uint64_t kMiB = 1U << 20U;
+constexpr FilesystemUsage kHalf{4096, 1000, 500, 450, 100, 40};
+const std::string kRootLine = "20 1 8:1 / / rw - ext4 /dev/a rw\n";
+const std::string kNfsLine = "21 20 0:50 / /mnt/nfs rw - nfs4 filer:/x rw,vers=4.2,hard\n";
 
-// A source on a root of which only the mount tables exist.
-struct Rig {
-    Rig() {
-        std::filesystem::create_directories(dir.path() / "proc/self");
-        std::filesystem::create_directories(dir.path() / "proc/1");
-        std::ofstream(dir.path() / "statvfs") << "";
-        root.emplace(HostRoot::open(dir.path()).value());
-        source.emplace(*root, FilesystemOptions{}, statvfs);
+// A host of files, whose statvfs is the fake's.
+class FakeHost {
+  public:
+    FakeHost() {
+        write("statvfs", "");  // makes it a recorded root: files are opened anew each time
+        mounts->set("/", kHalf);
     }
-    void table(const std::string& text, const std::string& of = "self") {
-        std::ofstream(dir.path() / "proc" / of / "mountinfo") << text;
+    ~FakeHost() { mounts->release_all(); }
+
+    void write(const std::string& relative, const std::string& content) {
+        const auto path = dir_.path() / relative;
+        std::filesystem::create_directories(path.parent_path());
+        std::ofstream(path, std::ios::binary) << content;
     }
-    void usage(const std::string& mountpoint, FilesystemUsage usage) {
-        statvfs->answers[mountpoint] = [usage] { return Result<FilesystemUsage>(usage); };
-    }
-    void error(const std::string& mountpoint, int number) {
-        statvfs->answers[mountpoint] = [=]() -> Result<FilesystemUsage> {
-            return fail(errno_error(mountpoint, number));
-        };
-    }
-    // "" or the source's error; the sink then has what was emitted.
-    std::string read() {
-        const auto read = source->read({from_unix_ms(1'795'000'000'000), MonoTime{1s}});
-        source->emit(sink);
+    void table(const std::string& content) { write("proc/self/mountinfo", content); }
+    void table_of_first_process(const std::string& content) { write("proc/1/mountinfo", content); }
+    std::string round() {
+        if (!source_) {
+            root_.emplace(HostRoot::open(dir_.path()).value());
+            source_.emplace(*root_, options, 1s, mounts, prober);
+        }
+        const MonoTime now = mounts->now();
+        const auto read = source_->read(
+            {from_unix_ms(1'795'000'000'000) +
+                 std::chrono::duration_cast<std::chrono::milliseconds>(now.time_since_epoch()),
+             now});
+        mounts->pass(10s);
+        if (read || source_->emits_after_error()) source_->emit(sink);
         CHECK(sink.unknown.empty());
         return read ? "" : read.error().context;
     }
-    test::TempDir dir;
-    std::optional<HostRoot> root;
-    std::shared_ptr<TableReader> statvfs = std::make_shared<TableReader>();
-    std::optional<FilesystemSource> source;
+    void reload() { source_.reset(); }
+    const HostRoot& root() {
+        root_.emplace(HostRoot::open(dir_.path()).value());
+        return *root_;
+    }
+    std::optional<double> value(const std::string& metric, const std::string& mountpoint,
+                                const std::string& state = "") const {
+        for (const auto& [name, value] : sink.values) {
+            if (name.starts_with(metric + "{") &&
+                name.find("mountpoint=\"" + mountpoint + "\"") != std::string::npos &&
+                (state.empty() || name.find("state=\"" + state + "\"") != std::string::npos))
+                return value;
+        }
+        return {};
+    }
+    std::optional<double> unresponsive(const std::string& mountpoint) const {
+        return value("system.filesystem.unresponsive", mountpoint);
+    }
+    std::optional<double> used(const std::string& mountpoint) const {
+        return value("system.filesystem.usage", mountpoint, "used");
+    }
+
+    FilesystemOptions options;
+    std::shared_ptr<test::FakeMounts> mounts = std::make_shared<test::FakeMounts>();
+    std::shared_ptr<MountProber> prober = std::make_shared<MountProber>(mounts);
     test::SampleSink sink;
+
+  private:
+    test::TempDir dir_;
+    std::optional<HostRoot> root_;
+    std::optional<FilesystemSource> source_;
 };
 
-constexpr const char* kRootAndData =
-    "28 1 8:1 / / rw - ext4 /dev/sda1 rw\n40 28 8:2 / /data rw - xfs /dev/sdb1 ro\n";
-const std::string kRootSeries = "{device=\"/dev/sda1\",mountpoint=\"/\"";
-const std::string kDataSeries = "{device=\"/dev/sdb1\",mountpoint=\"/data\"";
+struct statvfs filled() {
+    struct statvfs info {};
+    info.f_bsize = 4096;
+    info.f_frsize = 4096;
+    info.f_blocks = 1000;
+    info.f_bfree = 300;
+    info.f_bavail = 250;
+    info.f_files = 100;
+    info.f_ffree = 40;
+    info.f_favail = 40;
+    return info;
+}
 
 }  // namespace
 
-TEST_CASE("use is what df says: reserved blocks belong to nobody", "[filesystem]") {
-    CHECK(used_ratio({4096, 1000, 300, 250, 0, 0}) == Approx(700.0 / 950).margin(1e-4));
-    CHECK(used_ratio({4096, 1000, 50, 0, 0, 0}) == 1.0);
-    CHECK_FALSE(used_ratio({4096, 0, 0, 0, 0, 0}));
+TEST_CASE("blocks are counted in fragments, whatever size reads should have", "[filesystem]") {
+    auto info = filled();
+    info.f_bsize = 131072;
+    CHECK(to_usage(info).block_bytes == 4096);
+    info.f_frsize = 0;
+    CHECK(to_usage(info).block_bytes == 131072);
 }
 
-TEST_CASE("a filesystem without a free inode is full, one without inodes says nothing",
+TEST_CASE("free blocks below zero are none, more than there are, all", "[filesystem]") {
+    auto info = filled();
+    info.f_bavail = static_cast<fsblkcnt_t>(-5);  // the reserve is eaten into
+    CHECK(to_usage(info).blocks_available == 0);
+    CHECK(used_ratio(to_usage(info)) == 1.0);
+    info = filled();
+    info.f_bfree = static_cast<fsblkcnt_t>(-1);  // over quota
+    CHECK(to_usage(info).blocks_free == 0);
+    CHECK(to_usage(info).blocks_available == 0);
+    info = filled();
+    info.f_bfree = 2000;
+    info.f_bavail = 3000;
+    CHECK(to_usage(info).blocks_free == 1000);
+    CHECK(to_usage(info).blocks_available == 1000);
+}
+
+TEST_CASE("use is what df says: reserved blocks belong to nobody, and parts are rounded up",
           "[filesystem]") {
-    Rig rig;
-    rig.table(kRootAndData);
-    rig.usage("/", {4096, 1000, 500, 500, 2000, 0});
-    rig.usage("/data", {4096, 1000, 500, 500, 0, 0});
-    CHECK(rig.read().empty());
-    CHECK(rig.sink["system.filesystem.inodes.utilization" + kRootSeries +
-                   ",state=\"used\",type=\"ext4\"}"] == 1);
-    CHECK_FALSE(rig.sink["system.filesystem.inodes.utilization" + kDataSeries +
-                         ",state=\"used\",type=\"xfs\"}"]);
-    CHECK(rig.sink["system.filesystem.readonly" + kRootSeries + ",type=\"ext4\"}"] == 0);
-    CHECK(rig.sink["system.filesystem.readonly" + kDataSeries + ",type=\"xfs\"}"] == 1);
-    CHECK(rig.sink["system.filesystem.unresponsive" + kDataSeries + ",type=\"xfs\"}"] == 0);
+    CHECK(used_ratio({4096, 1000, 300, 250, 0, 0}) == 0.7369);  // 700 of 950: df says 74%
+    CHECK(used_ratio({4096, 1000, 50, 0, 0, 0}) == 1.0);
+    CHECK(used_ratio({4096, 100, 93, 93, 0, 0}) == 0.07);  // and not 0.0701
+    CHECK(used_ratio({4096, 1'000'000'000, 999'999'999, 999'999'999, 0, 0}) == 0.0001);
+    CHECK(used_ratio({4096, 1'000'000, 1, 1, 0, 0}) == 1.0);  // df: 100%
+    CHECK(used_ratio({4096, 1000, 1000, 1000, 0, 0}) == 0.0);
+    CHECK_FALSE(used_ratio({4096, 0, 0, 0, 0, 0}));
+    CHECK_FALSE(used_ratio({4096, 1000, 1000, 0, 0, 0}));  // all reserved: nothing to use
 }
 
-TEST_CASE("a filesystem without an end has no share that is used", "[filesystem]") {
-    Rig rig;
-    rig.table("28 1 0:40 / /efs rw - nfs4 fs-1.efs:/ rw\n");
-    rig.usage("/efs", {1048576, std::uint64_t{8} << 40, (std::uint64_t{8} << 40) - 5,
-                       (std::uint64_t{8} << 40) - 5, 0, 0});
-    CHECK(rig.read().empty());
-    const std::string series =
-        "{device=\"fs-1.efs:/\",mountpoint=\"/efs\",state=\"used\",type=\"nfs4\"}";
-    CHECK(rig.sink["system.filesystem.usage" + series] == 5 * 1048576.0);
-    CHECK_FALSE(rig.sink["system.filesystem.utilization" + series]);
+TEST_CASE("sixteen tebibytes and more are exact", "[filesystem]") {
+    FakeHost host;
+    host.table(kRootLine);
+    host.mounts->set("/", FilesystemUsage{4096, 1ULL << 38U, 1ULL << 37U, 1ULL << 37U, 0, 0});
+    CHECK(host.round().empty());
+    CHECK(host.value("system.filesystem.limit", "/") == 1125899906842624.0);  // 1 PiB
+    CHECK(host.value("system.filesystem.utilization", "/") == 0.5);
 }
 
-TEST_CASE("one that may not be looked at is said, one that went away is not", "[filesystem]") {
-    Rig rig;
-    rig.table(kRootAndData);
-    rig.error("/", EACCES);
-    rig.error("/data", ENOENT);
-    CHECK(rig.read() == "/: Permission denied");
-    rig.usage("/", {4096, 1000, 500, 500, 0, 0});
-    CHECK(rig.read().empty());
-    rig.error("/data", ESTALE);
-    CHECK(rig.read() == "/data: Stale file handle");
+TEST_CASE("a filesystem of eight exbibytes has a use, but no size to be full of", "[filesystem]") {
+    FakeHost host;
+    host.table(kRootLine + "21 20 0:50 / /efs rw - nfs4 fs-1.efs:/ rw\n");
+    host.mounts->set("/efs", FilesystemUsage{kMiB, 8'796'093'022'207, 8'796'093'022'000,
+                                             8'796'093'022'000, 0, 0});
+    CHECK(host.round().empty());
+    CHECK(host.used("/efs") == 207.0 * kMiB);
+    CHECK_FALSE(host.value("system.filesystem.utilization", "/efs"));
+    CHECK_FALSE(host.value("system.filesystem.limit", "/efs"));
+    CHECK_FALSE(host.value("system.filesystem.usage", "/efs", "free"));
+    CHECK(host.unresponsive("/efs") == 0);
 }
 
-TEST_CASE("series end with their mount and come back with it", "[filesystem]") {
-    Rig rig;
-    rig.table(kRootAndData);
-    rig.usage("/", {4096, 1000, 500, 500, 0, 0});
-    rig.usage("/data", {4096, 1000, 500, 500, 0, 0});
-    rig.read();
-    const std::string limit = "system.filesystem.limit" + kDataSeries + ",type=\"xfs\"}";
-    CHECK(rig.sink[limit]);
-    rig.table("28 1 8:1 / / rw - ext4 /dev/sda1 rw\n");
-    rig.read();
-    CHECK_FALSE(rig.sink[limit]);
-    CHECK(rig.sink["system.filesystem.limit" + kRootSeries + ",type=\"ext4\"}"]);
-    rig.table(kRootAndData);
-    rig.read();
-    CHECK(rig.sink[limit]);
+TEST_CASE("inodes that have run out are a hundred percent, unlimited ones no figure",
+          "[filesystem]") {
+    auto info = filled();
+    info.f_ffree = info.f_favail = 0;
+    CHECK(to_usage(info).inodes == 100);
+    CHECK(inodes_used_ratio(to_usage(info)) == 1.0);
+    info.f_files = 0;  // btrfs, vfat
+    CHECK_FALSE(inodes_used_ratio(to_usage(info)));
+    info = filled();
+    info.f_favail = static_cast<fsfilcnt_t>(-1);
+    CHECK_FALSE(inodes_used_ratio(to_usage(info)));
+    info = filled();
+    info.f_files = static_cast<fsfilcnt_t>(-1);
+    CHECK_FALSE(inodes_used_ratio(to_usage(info)));
+    info = filled();
+    info.f_ffree = 200;
+    CHECK(inodes_used_ratio(to_usage(info)) == 0.0);
 }
 
-TEST_CASE("what the host has mounted and the agent cannot see is said", "[filesystem]") {
-    Rig rig;
-    rig.table("28 1 8:1 / / rw - ext4 /dev/sda1 rw\n60 28 0:50 / /home ro - tmpfs tmpfs ro\n");
-    rig.table("28 1 8:1 / / rw - ext4 /dev/sda1 rw\n40 28 8:2 / /home rw - ext4 /dev/sdb1 rw\n",
-              "1");
-    rig.usage("/", {4096, 1000, 500, 500, 0, 0});
-    CHECK(
-        rig.read() ==
-        "/home: mounted on this host, but the agent's sandbox hides it (ProtectHome, PrivateTmp)");
-    CHECK(rig.sink["system.filesystem.limit" + kRootSeries + ",type=\"ext4\"}"]);
-    CHECK_FALSE(rig.read().empty());  // for as long as it is so
-    // Nothing in common: process 1 is not of this machine's view.
-    rig.table("28 1 9:9 / / rw - ext4 /dev/other rw\n", "1");
-    CHECK(rig.read().empty());
+TEST_CASE("the share of inodes is of the total of the same moment", "[filesystem]") {
+    // XFS makes inodes as it needs them.
+    FakeHost host;
+    host.table(kRootLine);
+    host.mounts->set("/", FilesystemUsage{4096, 1000, 500, 500, 1000, 500});
+    host.round();
+    host.mounts->set("/", FilesystemUsage{4096, 1000, 500, 500, 2000, 1400});
+    host.round();
+    CHECK(host.value("system.filesystem.inodes.utilization", "/") == 0.3);
+    CHECK(host.value("system.filesystem.inodes.usage", "/", "used") == 600);
 }
 
-TEST_CASE("/dev/root is called by the name the kernel gives its device", "[filesystem]") {
-    Rig rig;
-    rig.table("28 1 259:1 / / rw - ext4 /dev/root rw\n");
-    std::filesystem::create_directories(rig.dir.path() / "sys/dev/block/259:1");
-    std::ofstream(rig.dir.path() / "sys/dev/block/259:1/uevent")
-        << "MAJOR=259\nMINOR=1\nDEVNAME=nvme0n1p1\nDEVTYPE=partition\n";
-    rig.usage("/", {4096, 1000, 500, 500, 0, 0});
-    CHECK(rig.read().empty());
-    CHECK(
-        rig.sink
-            ["system.filesystem.limit{device=\"/dev/nvme0n1p1\",mountpoint=\"/\",type=\"ext4\"}"]);
+TEST_CASE("a mount that does not answer is reported with the others, and when it is back",
+          "[filesystem]") {
+    FakeHost host;
+    host.table(kRootLine + kNfsLine);
+    host.mounts->set("/mnt/nfs", kHalf);
+    CHECK(host.round().empty());
+    CHECK(host.unresponsive("/mnt/nfs") == 0);
+    CHECK(host.unresponsive("/") == 0);
+
+    host.mounts->hang("/mnt/nfs");
+    host.sink.values.clear();
+    const std::string error = host.round();
+    CHECK(error == "no answer from /mnt/nfs since 2026-11-18T11:06:50Z");
+    CHECK(host.unresponsive("/mnt/nfs") == 1);
+    CHECK_FALSE(host.used("/mnt/nfs"));  // not the figures of yesterday
+    CHECK(host.unresponsive("/") == 0);
+    CHECK(host.used("/") == 500.0 * 4096);
+    // The same words each time, so that it is logged once.
+    for (int i = 0; i < 20; ++i)
+        CHECK(host.round() == error);
+    CHECK(host.mounts->calls("/mnt/nfs") == 2);
+
+    host.mounts->release("/mnt/nfs");
+    test::await([&] { return host.prober->hung_calls() == 0; });
+    CHECK(host.round().empty());
+    CHECK(host.unresponsive("/mnt/nfs") == 0);
+    CHECK(host.used("/mnt/nfs") == 500.0 * 4096);
+}
+
+TEST_CASE("after a reload a hung mount is neither asked again nor forgotten", "[filesystem]") {
+    FakeHost host;
+    host.table(kRootLine + kNfsLine);
+    host.mounts->hang("/mnt/nfs");
+    const std::string error = host.round();
+    for (int i = 0; i < 5; ++i) {
+        host.reload();
+        CHECK(host.round() == error);
+    }
+    CHECK(host.mounts->calls("/mnt/nfs") == 1);
+    CHECK(host.prober->threads() == 2);
+}
+
+TEST_CASE("beyond the limit of hung calls a mount's state is unknown, and the error says so",
+          "[filesystem]") {
+    FakeHost host;
+    std::string table = kRootLine;
+    for (int i = 0; i < 10; ++i) {
+        const std::string n = std::to_string(i);
+        table += std::to_string(30 + i) + " 20 0:5" + n + " / /n" + n + " rw - nfs filer:/" + n +
+                 " rw\n";
+        host.mounts->hang("/n" + n);
+    }
+    host.table(table);
+    const std::string error = host.round();
+    CHECK(error ==
+          "no answer from /n0 since 2026-11-18T11:06:40Z, /n1 since 2026-11-18T11:06:40Z, "
+          "/n2 since 2026-11-18T11:06:40Z and 5 more; "
+          "not asked while 8 calls hang, which is the limit: /n8, /n9");
+    CHECK(host.unresponsive("/n7") == 1);
+    CHECK_FALSE(host.unresponsive("/n8"));
+    CHECK(host.used("/") == 500.0 * 4096);
+}
+
+TEST_CASE("a mount that hangs and is then unmounted is forgotten", "[filesystem]") {
+    FakeHost host;
+    host.table(kRootLine + kNfsLine);
+    host.mounts->hang("/mnt/nfs");
+    CHECK_FALSE(host.round().empty());
+    host.table(kRootLine);
+    CHECK(host.round().empty());
+    CHECK_FALSE(host.unresponsive("/mnt/nfs"));
+}
+
+TEST_CASE("a filesystem unmounted since the table was read is no error", "[filesystem]") {
+    FakeHost host;
+    host.table(kRootLine + kNfsLine);
+    host.mounts->set("/mnt/nfs", StatvfsAnswer{ENOENT, {}, 0});
+    CHECK(host.round().empty());
+    CHECK_FALSE(host.used("/mnt/nfs"));
+    CHECK_FALSE(host.unresponsive("/mnt/nfs"));
+}
+
+TEST_CASE("after an unmount the figures of the filesystem below are not taken for its own",
+          "[filesystem]") {
+    FakeHost host;
+    host.table(kRootLine + kNfsLine);
+    host.mounts->set("/", StatvfsAnswer{0, kHalf, 20});
+    host.mounts->set("/mnt/nfs", StatvfsAnswer{0, kHalf, 20});  // the path is of mount 20 by now
+    CHECK(host.round().empty());
+    CHECK(host.used("/"));
+    CHECK_FALSE(host.used("/mnt/nfs"));
+    host.mounts->set("/mnt/nfs", StatvfsAnswer{0, kHalf, 21});
+    CHECK(host.round().empty());
+    CHECK(host.used("/mnt/nfs"));
+}
+
+TEST_CASE("what may not be looked at, or is dead, is an error that names it once", "[filesystem]") {
+    FakeHost host;
+    host.table(kRootLine + kNfsLine + "22 20 0:51 / /secret/mount rw - xfs /dev/c rw\n");
+    host.mounts->set("/mnt/nfs", StatvfsAnswer{ESTALE, {}, 0});
+    host.mounts->set("/secret/mount", StatvfsAnswer{EACCES, {}, 0});
+    const std::string error = host.round();
+    CHECK(error == "/mnt/nfs: Stale file handle, /secret/mount: Permission denied");
+    CHECK(host.round() == error);
+    CHECK(host.used("/") == 500.0 * 4096);
+    CHECK(host.unresponsive("/mnt/nfs") == 0);  // it does answer
+}
+
+TEST_CASE("a filesystem that turns read-only is seen, a mount that is one is not", "[filesystem]") {
+    FakeHost host;
+    host.table("20 1 8:1 / / ro - ext4 /dev/a rw,errors=remount-ro\n");
+    host.round();
+    CHECK(host.value("system.filesystem.readonly", "/") == 0);
+    host.table("20 1 8:1 / / ro - ext4 /dev/a ro,errors=remount-ro\n");
+    host.round();
+    CHECK(host.value("system.filesystem.readonly", "/") == 1);
+    host.table("20 1 8:1 / / ro - ext4 /dev/a rw,emergency_ro\n");
+    host.round();
+    CHECK(host.value("system.filesystem.readonly", "/") == 1);
+}
+
+TEST_CASE("what a sandbox puts over a filesystem is not taken for it", "[filesystem]") {
+    FakeHost host;
+    host.table_of_first_process(
+        "20 1 8:1 / / rw - ext4 /dev/a rw\n"
+        "21 20 8:2 / /home rw - ext4 /dev/b rw\n"
+        "22 20 8:3 / /data rw - ext4 /dev/c rw\n");
+    host.table(
+        "120 99 8:1 / / ro - ext4 /dev/a rw\n"
+        "121 120 0:40 / /home ro - ext4 tmpfs rw\n"
+        "122 120 8:3 / /data ro - ext4 /dev/c rw\n"
+        "123 120 8:1 /tmp/private /tmp rw - ext4 /dev/a rw\n");
+    host.mounts->set("/home", FilesystemUsage{4096, 7, 7, 7, 0, 0});
+    host.mounts->set("/data", StatvfsAnswer{0, kHalf, 122});
+    CHECK(host.round() ==
+          "hidden from this service, whose sandbox has something else there: /home");
+    CHECK_FALSE(host.used("/home"));
+    CHECK(host.mounts->calls("/home") == 0);
+    CHECK(host.used("/data") == 500.0 * 4096);
+    CHECK(host.value("system.filesystem.readonly", "/data") == 0);
+}
+
+TEST_CASE("a filesystem without blocks has no size; its server may still hang", "[filesystem]") {
+    FakeHost host;
+    host.table(kRootLine +
+               "21 20 0:50 / /proto rw - newfs none rw\n"
+               "22 20 0:51 / /mnt/fuse rw - fuse.x x rw\n");
+    host.mounts->set("/proto", FilesystemUsage{});
+    host.mounts->set("/mnt/fuse", FilesystemUsage{});
+    CHECK(host.round().empty());
+    CHECK_FALSE(host.used("/proto"));
+    CHECK_FALSE(host.unresponsive("/proto"));
+    CHECK_FALSE(host.used("/mnt/fuse"));
+    CHECK(host.unresponsive("/mnt/fuse") == 0);
+}
+
+TEST_CASE("the series of a mount end with it and go on through changes elsewhere", "[filesystem]") {
+    FakeHost host;
+    host.table(kRootLine + kNfsLine);
+    host.mounts->set("/mnt/nfs", kHalf);
+    host.round();
+    const std::size_t series = host.sink.values.size();
+    host.table(kRootLine);
+    host.round();
+    CHECK(host.sink.values.size() == series / 2);
+    CHECK(host.used("/"));
+    host.table(kRootLine + kNfsLine);
+    host.round();
+    CHECK(host.sink.values.size() == series);
+}
+
+TEST_CASE("an unreadable or broken table is an error without old figures", "[filesystem]") {
+    FakeHost host;
+    host.table(kRootLine);
+    host.round();
+    host.sink.values.clear();
+    std::filesystem::remove(host.root().path() / "proc/self/mountinfo");
+    CHECK(host.round() == "/proc/self/mountinfo: No such file or directory");
+    CHECK(host.sink.values.empty());
+    host.table(std::string(5000, '\x7f'));
+    CHECK(host.round().empty());
+    CHECK(host.sink.values.empty());
+    host.table(kRootLine);
+    host.round();
+    CHECK(host.used("/"));
+}
+
+TEST_CASE("a device under another name gets the one it has in /dev", "[filesystem]") {
+    FakeHost host;
+    host.write("sys/dev/block/8:1/uevent", "MAJOR=8\nMINOR=1\nDEVNAME=nvme0n1p1\nDEVTYPE=disk\n");
+    host.write("sys/dev/block/253:0/uevent", "DEVNAME=dm-0\n");
+    host.write("sys/dev/block/253:0/dm/name", "vg0-root\n");
+    host.write("sys/dev/block/8:7/uevent", "DEVNAME=\nnonsense");
+    const auto canonical = [&, &root = host.root()](const std::string& number,
+                                                    const std::string& source) {
+        Mount mount;
+        mount.device_number = number;
+        mount.source = source;
+        return canonical_device(root, mount);
+    };
+    CHECK(canonical("8:1", "/dev/root") == "/dev/nvme0n1p1");
+    CHECK(canonical("8:1", "UUID=0123-4567") == "/dev/nvme0n1p1");
+    CHECK(canonical("253:0", "/dev/dm-0") == "/dev/mapper/vg0-root");
+    CHECK(canonical("253:0", "/dev/disk/by-id/dm-name-vg0-root") == "/dev/mapper/vg0-root");
+    CHECK(canonical("8:1", "/dev/sda1") == "/dev/sda1");  // as its owner named it
+    CHECK(canonical("8:7", "/dev/root") == "/dev/root");
+    CHECK(canonical("0:30", "/dev/root") == "/dev/root");
+    CHECK(canonical("../../etc", "/dev/root") == "/dev/root");
+}
+
+TEST_CASE("patience is longer than the timeout that is configured", "[filesystem]") {
+    auto document = ConfigDocument::parse("[source.filesystem]\ntimeout = \"60s\"\n", "test");
+    auto root = document.root();
+    const auto config = read_sources_config(root, 1s);
+    const auto host = HostRoot::open("/").value();
+    CHECK(find_source(config, "filesystem")->make(host)->patience() > 60s);
+    for (const char* wrong : {"99ms", "61s", "0s"}) {
+        auto refused = ConfigDocument::parse(
+            std::string("[source.filesystem]\ntimeout = \"") + wrong + "\"\n", "test");
+        auto table = refused.root();
+        (void)read_sources_config(table, 1s);
+        CHECK(refused.errors().size() == 1);
+    }
 }
