@@ -48,7 +48,6 @@ constexpr milliseconds kLookMax{1000};  // how long a step of the wall clock may
 constexpr std::chrono::seconds kUplinkRetry{30};
 constexpr milliseconds kFarewell{1000};  // for the last batch to be acknowledged
 constexpr milliseconds kFarewellLook{20};
-constexpr const char* kFactsFile = "host_facts";  // beside the spool's segments
 
 // Two agents on one spool would give the same numbers twice. The kernel lifts the lock when the
 // process ends.
@@ -149,7 +148,8 @@ Result<void> Agent::start() {
     RL_ASSIGN_OR_RETURN(storage_, open_directory_storage(config_.spool_path));
     RL_ASSIGN_OR_RETURN(spool_lock_, lock_spool(config_.spool_path));
     RL_ASSIGN_OR_RETURN(
-        identity_, Identity::establish(config_, *root_, config_.spool_path / kFactsFile, clock_));
+        identity_,
+        Identity::establish(config_, *root_, config_.spool_path / kHostFactsFile, clock_));
     RL_ASSIGN_OR_RETURN(spool_,
                         Spool::open(*storage_, SpoolOptions{.bytes_max = config_.spool_bytes_max}));
     const auto recovered = recover_head(*storage_, *spool_);
@@ -465,9 +465,19 @@ void Agent::say_farewell() {
     loop_.stop();
 }
 
+// glibc keeps a heap per thread and what was freed, for the next burst; an agent has no bursts
+// worth the host's memory (mallopt(3)). Before any thread is started.
+void keep_heap_small() {
+    constexpr int kThresholdBytes = 64 * 1024;
+    ::mallopt(M_ARENA_MAX, 1);
+    ::mallopt(M_TRIM_THRESHOLD, kThresholdBytes);
+    ::mallopt(M_MMAP_THRESHOLD, kThresholdBytes);
+}
+
 }  // namespace
 
 Result<void> run_agent(const AgentConfig& config, const std::filesystem::path& config_file) {
+    keep_heap_small();
     Agent agent(config, config_file);
     RL_TRY(agent.start());
     agent.run();

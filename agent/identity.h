@@ -15,6 +15,8 @@
 
 namespace ridgeline::agent {
 
+inline constexpr const char* kHostFactsFile = "host_facts";  // beside the spool's segments
+
 // What Hello can carry (common/wire).
 inline constexpr std::size_t kIdentityTagsMax = 64;
 

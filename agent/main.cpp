@@ -10,6 +10,7 @@
 
 #include "agent/agent.h"
 #include "agent/config.h"
+#include "agent/identity.h"
 #include "agent/once.h"
 #include "agent/source/catalogue.h"
 #include "agent/source/host_root.h"
@@ -35,6 +36,7 @@ constexpr std::string_view kHelp =
     "      --format FORMAT     table (default), json or prometheus\n"
     "  status              asks the running agent how it is\n"
     "      --json              as one JSON object\n"
+    "  host-id             prints the id this host is known by\n"
     "  keygen              makes this agent's key pair if there is none, prints the public key\n"
     "\n"
     "  -c, --config FILE   default /etc/ridgeline/agent.toml\n"
@@ -76,6 +78,17 @@ int keygen(const AgentConfig& config) {
     const auto loaded = net::load_or_create_key_file(config.key_file);
     if (!loaded) return report(loaded.error());
     std::printf("%s\n", loaded->keys.public_z85.c_str());
+    return kOk;
+}
+
+int host_id(const AgentConfig& config) {
+    const auto root = HostRoot::open(config.root);
+    if (!root) return report(root.error());
+    const SystemClock clock;
+    const auto identity =
+        Identity::establish(config, *root, config.spool_path / kHostFactsFile, clock);
+    if (!identity) return report(identity.error());
+    std::printf("%s\n", identity->host_id().c_str());
     return kOk;
 }
 
@@ -121,6 +134,7 @@ int dispatch(const Arguments& arguments) {
         std::printf("%s: ok\n", arguments.config.c_str());
         return kOk;
     }
+    if (arguments.command == "host-id") return host_id(config);
     if (arguments.command == "keygen") return keygen(config);
     if (arguments.command == "status") return status(config, arguments.json);
     if (arguments.command == "once") return once(config, arguments);
@@ -171,7 +185,7 @@ int main(int argc, char** argv) {
     arguments.command = argv[optind];
     if (optind + 1 < argc)
         return fail_usage(std::string("unexpected argument ") + argv[optind + 1]);
-    for (const char* known : {"run", "check", "once", "status", "keygen"}) {
+    for (const char* known : {"run", "check", "once", "status", "host-id", "keygen"}) {
         if (arguments.command == known) return dispatch(arguments);
     }
     return fail_usage("unknown command " + arguments.command);
