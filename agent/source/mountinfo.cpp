@@ -289,7 +289,8 @@ std::vector<Mount> mounts_below(std::string_view root, std::vector<Mount> mounts
         if (!path.starts_with(root)) continue;
         if (path.size() > root.size() && path[root.size()] != '/') continue;
         mount.mountpoint.erase(0, root.size());
-        if (mount.mountpoint.empty()) mount.mountpoint = "/";
+        // Not = "/", of which GCC 12 warns without reason (its bug 105651).
+        if (mount.mountpoint.empty()) mount.mountpoint.assign(1, '/');
         kept.push_back(std::move(mount));
     }
     return kept;
