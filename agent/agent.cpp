@@ -239,7 +239,7 @@ void Agent::look_at_self() {
     if (!usage) return;  // the agent source says why
     self_usage_ = *usage;
     const bool changed = self_limiter_.look(self_usage_, now);
-    batcher_->freeze_series(self_limiter_.over_memory());
+    batcher_->freeze_series(self_limiter_.last_resort());
     if (self_limiter_.over_memory()) ::malloc_trim(0);
     if (!changed) return;
     sampler_.set_stretch(self_limiter_.factor());

@@ -46,7 +46,7 @@ void read_self_limits(ConfigTable& table, SelfLimits& limits) {
         }
     }
     limits.memory_bytes_max =
-        table.size_bytes("max_memory", limits.memory_bytes_max, 16U << 20, std::uint64_t{1} << 40);
+        table.size_bytes("max_memory", limits.memory_bytes_max, 4U << 20, std::uint64_t{1} << 40);
 }
 
 void read_agent_table(ConfigTable table, AgentConfig& config) {

@@ -37,6 +37,8 @@ class SelfLimiter {
     unsigned factor() const { return factor_; }            // of the intervals; 1: not thinned
     const std::string& reason() const { return reason_; }  // empty while not thinned
     bool over_memory() const { return over_memory_; }      // as of the last look
+    // Thinned as far as it goes and still over memory: nothing new may be taken on.
+    bool last_resort() const { return over_memory_ && factor_ == kThinningFactorMax; }
 
   private:
     SelfLimits limits_;

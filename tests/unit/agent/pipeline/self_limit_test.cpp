@@ -75,6 +75,19 @@ TEST_CASE("over its memory limit it thins too, and says that memory is short", "
     REQUIRE(agent.limiter.factor() == 2);
 }
 
+TEST_CASE("only when thinning is at its end and memory still short is nothing new taken on",
+          "[self_limit]") {
+    Watched agent({.cpu_share_max = 0.1, .memory_bytes_max = 64U << 20});
+    for (int i = 0; i < 5; ++i) {
+        (void)agent.look(0.01, 65U << 20);
+        CHECK_FALSE(agent.limiter.last_resort());
+    }
+    (void)agent.look(0.01, 65U << 20);
+    CHECK(agent.limiter.last_resort());
+    (void)agent.look(0.01, 60U << 20);
+    CHECK_FALSE(agent.limiter.last_resort());
+}
+
 TEST_CASE("one burst of work between two looks is not told from the average over the look",
           "[self_limit]") {
     Watched agent({.cpu_share_max = 0.1, .memory_bytes_max = 64U << 20});
