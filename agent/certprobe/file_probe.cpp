@@ -24,6 +24,13 @@ Result<std::string> read_if_named(const std::string& path) {
     return read_file(path, kSecretBytesMax);
 }
 
+// A file without a MAC takes any; an empty password is written in two ways (RFC 7292 §B.1 has it
+// end in a zero, some writers leave that out).
+bool password_fits(PKCS12* file, const std::string& password) {
+    return PKCS12_mac_present(file) != 1 || PKCS12_verify_mac(file, password.c_str(), -1) == 1 ||
+           (password.empty() && PKCS12_verify_mac(file, nullptr, 0) == 1);
+}
+
 bool unpack(PKCS12* file, const std::string& password, std::vector<std::string>& chain) {
     EVP_PKEY* key = nullptr;
     X509* leaf = nullptr;
@@ -47,13 +54,16 @@ ProbeAnswer read_pkcs12(const std::string& content, const std::string& password)
         answer.error = "a damaged PKCS#12 file";
         return answer;
     }
-    if (PKCS12_verify_mac(file.get(), password.c_str(), -1) != 1) {
+    if (!password_fits(file.get(), password)) {
         ERR_clear_error();
         answer.error = password.empty()
                            ? "a PKCS#12 file with a password; name a file with it in password_file"
                            : "the password in password_file is not that of this PKCS#12 file";
         return answer;
     }
+    // OpenSSL 3.0 unpacks nothing that has no MAC, so it is given one.
+    if (PKCS12_mac_present(file.get()) != 1)
+        PKCS12_set_mac(file.get(), password.c_str(), -1, nullptr, 0, 0, nullptr);
     // Keystores from before OpenSSL 3 are encrypted with RC2-40, which only its legacy part knows.
     bool opened = unpack(file.get(), password, answer.chain);
     if (!opened && OSSL_PROVIDER_load(nullptr, "legacy") != nullptr &&

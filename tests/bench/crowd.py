@@ -1,6 +1,6 @@
-"""A host with much to look at: 200 interfaces and 100 mounts more, in a network and a mount namespace of its own.
+"""A host with much to look at: 200 interfaces and 100 mounts more, in namespaces of its own.
 
-Root only (unshare -n -m, veth, mount). Nothing of it outlives the program: the namespaces end with it.
+Root only (unshare -n -m -p, veth, mount). Nothing of it outlives the program: the namespaces end with it.
 """
 
 import pathlib
@@ -14,8 +14,9 @@ INSIDE = "--inside-crowd"  # given to the copy that runs in the namespaces
 
 def rerun_inside(arguments):
     """Runs this program again in new namespaces; its exit code."""
-    return subprocess.run(["unshare", "--net", "--mount", sys.executable, sys.argv[0], *arguments, INSIDE],
-                          check=False).returncode
+    # Process 1 is ours too: what is mounted is what process 1 has.
+    return subprocess.run(["unshare", "--net", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child",
+                           sys.executable, sys.argv[0], *arguments, INSIDE], check=False).returncode
 
 
 def make_crowd(directory):

@@ -335,6 +335,8 @@ class Files(CertprobeCase):
                 self.assertIn("is not that of", ask({"path": path, "password_file": self.password("wrong")})["error"])
                 self.assertIn("name a file with it", ask({"path": path})["error"])
         self.assertEqual(ask({"path": self.pkcs12("open.p12", "-passout", "pass:")})["chain"][0], der(self.leaf))
+        unsealed = self.pkcs12("unsealed.p12", "-passout", "pass:", "-nomac", "-keypbe", "NONE", "-certpbe", "NONE")
+        self.assertEqual(ask({"path": unsealed})["chain"][0], der(self.leaf))
         truncated = self.path("cut.p12")
         truncated.write_bytes(self.path("new.p12").read_bytes()[:300])
         self.assertIn("error", ask({"path": truncated}))

@@ -116,6 +116,15 @@ class Dump {
             messages.done();
         });
     }
+    // A datagram larger than the buffer, of which the part that fits looks like a whole dump.
+    Dump& cut(std::vector<std::uint8_t> states) {
+        sockets(std::move(states));
+        answers_.back() = [whole = answers_.back()](std::span<std::byte> buffer) {
+            whole(buffer);
+            return static_cast<ssize_t>(buffer.size() + 1);
+        };
+        return *this;
+    }
     Dump& returns(ssize_t n, std::chrono::milliseconds after = 0ms) {
         answers_.push_back([log = log, n, after](std::span<std::byte>) {
             log->now += after;
@@ -239,7 +248,9 @@ TEST_CASE("a dump that goes wrong is done once more on a new socket, and nothing
     const std::vector<std::function<void(Dump&)>> failures = {
         [](Dump& d) { d.returns(-ENOBUFS); },
         [](Dump& d) { d.returns(0); },
-        [](Dump& d) { d.returns(1 << 20); },  // cut by the kernel: larger than the buffer
+        [](Dump& d) {
+            d.cut({1, 1, 1});
+        },
         [](Dump& d) { d.says([](DiagMessages& m) { m.error(-EBUSY); }); },
         [](Dump& d) { d.says([](DiagMessages& m) { m.socket(1).done(-ENOMEM); }); },
         [](Dump& d) { d.says([](DiagMessages& m) { m.socket(1).done().flag(NLM_F_DUMP_INTR); }); },
