@@ -7,7 +7,7 @@
 #include <openssl/provider.h>
 
 #include "agent/certprobe/x509_check.h"
-#include "agent/source/x509.h"
+#include "agent/x509/x509.h"
 #include "common/base/file.h"
 #include "common/base/text.h"
 

@@ -19,7 +19,7 @@
 #include "agent/source/probe_runner.h"
 #include "agent/source/source.h"
 #include "agent/source/source_type.h"
-#include "agent/source/x509.h"
+#include "agent/x509/x509.h"
 
 namespace ridgeline::agent {
 

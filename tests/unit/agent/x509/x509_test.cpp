@@ -1,4 +1,4 @@
-#include "agent/source/x509.h"
+#include "agent/x509/x509.h"
 
 #include <cstdlib>
 #include <filesystem>

@@ -4,7 +4,7 @@
 
 #include <mbedtls/base64.h>
 
-#include "agent/source/x509.h"
+#include "agent/x509/x509.h"
 #include "common/base/text.h"
 
 namespace ridgeline::agent {

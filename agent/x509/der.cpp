@@ -8,7 +8,7 @@
 
 #include <mbedtls/asn1.h>
 
-#include "agent/source/x509.h"
+#include "agent/x509/x509.h"
 #include "common/base/text.h"
 
 namespace ridgeline::agent {
