@@ -88,6 +88,7 @@ class Agent {
     Result<void> try_start_uplink();
 
     AgentStatus status() const;
+    AgentStatus take_status();
     std::string answer_status();
     void reload();
     void stop();
@@ -118,6 +119,7 @@ class Agent {
     SelfLimiter self_limiter_;
     SelfUsage self_usage_;
     Lateness lateness_;
+    bool series_frozen_ = false;
     std::chrono::nanoseconds loop_busy_{0};
     MonoTime self_looked_;
 
@@ -125,6 +127,7 @@ class Agent {
     UniqueFd spool_lock_;
     std::optional<Spool> spool_;
     std::optional<HeadJournal> head_;
+    std::string head_error_;            // said already
     std::uint64_t spooled_schema_ = 0;  // of the last batch
     MonoTime synced_at_;
     bool sync_busy_ = false;
@@ -147,9 +150,8 @@ Result<void> Agent::start() {
     RL_ASSIGN_OR_RETURN(root_, HostRoot::open(config_.root));
     RL_ASSIGN_OR_RETURN(storage_, open_directory_storage(config_.spool_path));
     RL_ASSIGN_OR_RETURN(spool_lock_, lock_spool(config_.spool_path));
-    RL_ASSIGN_OR_RETURN(
-        identity_,
-        Identity::establish(config_, *root_, config_.spool_path / kHostFactsFile, clock_));
+    RL_ASSIGN_OR_RETURN(identity_,
+                        Identity::establish(config_, *root_, config_.spool_path, true, clock_));
     RL_ASSIGN_OR_RETURN(spool_,
                         Spool::open(*storage_, SpoolOptions{.bytes_max = config_.spool_bytes_max}));
     const auto recovered = recover_head(*storage_, *spool_);
@@ -191,7 +193,7 @@ void Agent::set_sources() {
     // The pipeline's own figures go with the agent's.
     if (const ConfiguredSource* self = find_source(config_.sources, "agent"); self->enabled) {
         sources.push_back(
-            {std::make_unique<PipelineSource>([this] { return status(); }), self->interval});
+            {std::make_unique<PipelineSource>([this] { return take_status(); }), self->interval});
     }
     sampler_.set_sources(std::move(sources), config_.batch);
     sampler_.set_stretch(self_limiter_.factor());
@@ -201,10 +203,10 @@ void Agent::set_sources() {
 // One turn: samples what is due, journals it, ends the batch on its edge, and looks after spool and
 // uplink.
 void Agent::look() {
-    look_at_self();
     const bool batch_ends = sampler_.turn();
     journal();
     if (batch_ends) seal();
+    look_at_self();
     spool_->retry();
     sync_spool();
     ask_ec2();
@@ -233,13 +235,22 @@ void Agent::look_at_self() {
     const MonoTime now = clock_.mono_now();
     if (now - self_looked_ < kSelfLook) return;
     self_looked_ = now;
-    lateness_ = sampler_.take_lateness();
-    loop_busy_ = loop_meter_.take_longest();
+    const Lateness lateness = sampler_.take_lateness();
+    lateness_ = {lateness_.ticks + lateness.ticks, lateness_.sum + lateness.sum,
+                 std::max(lateness_.max, lateness.max)};
+    loop_busy_ = std::max(loop_busy_, loop_meter_.take_longest());
+    tell_identity();  // the host may have a new name
     const auto usage = read_self_usage();
     if (!usage) return;  // the agent source says why
     self_usage_ = *usage;
     const bool changed = self_limiter_.look(self_usage_, now);
-    batcher_->freeze_series(self_limiter_.last_resort());
+    const bool thaws =
+        std::exchange(series_frozen_, self_limiter_.last_resort()) && !series_frozen_;
+    batcher_->freeze_series(series_frozen_);
+    if (thaws) {  // what was refused meanwhile is declared by new sources
+        seal();
+        set_sources();
+    }
     if (self_limiter_.over_memory()) ::malloc_trim(0);
     if (!changed) return;
     sampler_.set_stretch(self_limiter_.factor());
@@ -277,9 +288,10 @@ void Agent::tell_identity() {
 }
 
 void Agent::journal() {
-    if (auto written = head_->write(); !written) {
-        log::warning("the head journal cannot be written, going on",
-                     {{"error", written.error().context}});
+    // Every batch tries it anew; it is said once.
+    if (auto written = head_->write(); !written && written.error().context != head_error_) {
+        head_error_ = written.error().context;
+        log::warning("the head journal cannot be written, going on", {{"error", head_error_}});
     }
     for (const auto& [index, stamp_ms] : sampled_) {
         log::debug("sampled", {{"t", stamp_ms}, {"source", sampler_.name(index)}});
@@ -369,6 +381,14 @@ Result<void> Agent::try_start_uplink() {
                     *keys_, *session_, [this] { seal(); });
     uplink_->start(batcher_->schema_hash());
     return {};
+}
+
+// As it is sent: what was measured since the last time is not told twice.
+AgentStatus Agent::take_status() {
+    AgentStatus taken = status();
+    lateness_ = {};
+    loop_busy_ = {};
+    return taken;
 }
 
 AgentStatus Agent::status() const {

@@ -15,7 +15,9 @@
 
 namespace ridgeline::agent {
 
-inline constexpr const char* kHostFactsFile = "host_facts";  // beside the spool's segments
+// Beside the spool's segments.
+inline constexpr const char* kHostFactsFile = "host_facts";
+inline constexpr const char* kHostIdFile = "host_id";
 
 // What Hello can carry (common/wire).
 inline constexpr std::size_t kIdentityTagsMax = 64;
@@ -24,10 +26,12 @@ class Identity {
   public:
     // The host id is the configured literal, or for "auto" the EC2 instance id, else the machine
     // id. Off EC2 no network is touched; on EC2 neither, but for Xen instances, whose firmware does
-    // not tell their id: those are asked once, for at most a second an address, unless an earlier
-    // answer is kept in `cache`.
+    // not tell their id: those are asked once, for at most a second an address. What was found then
+    // is kept in `directory` and stays, or one host would be two when the service comes late. With
+    // `keep` false nothing is written there.
     static Result<Identity> establish(const AgentConfig& config, const HostRoot& root,
-                                      const std::filesystem::path& cache, const Clock& clock);
+                                      const std::filesystem::path& directory, bool keep,
+                                      const Clock& clock);
 
     const std::string& host_id() const { return host_id_; }
     // The configured ones over those of the metadata service.

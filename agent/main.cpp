@@ -85,8 +85,7 @@ int host_id(const AgentConfig& config) {
     const auto root = HostRoot::open(config.root);
     if (!root) return report(root.error());
     const SystemClock clock;
-    const auto identity =
-        Identity::establish(config, *root, config.spool_path / kHostFactsFile, clock);
+    const auto identity = Identity::establish(config, *root, config.spool_path, false, clock);
     if (!identity) return report(identity.error());
     std::printf("%s\n", identity->host_id().c_str());
     return kOk;

@@ -22,6 +22,7 @@ Sampler::Sampler(net::Loop& loop, const Clock& clock,
 void Sampler::set_sources(std::vector<ScheduledSource> sources, milliseconds batch) {
     ++generation_;
     tasks_.clear();
+    waiting_.clear();
     schedule_.emplace(*clock_);
     for (ScheduledSource& scheduled : sources) {
         Task& task = tasks_.emplace_back();
@@ -71,7 +72,8 @@ std::vector<SourceStatus> Sampler::status() const {
 
 void Sampler::read_here(std::size_t index, const SampleInstant& at) {
     const MonoTime begun = clock_->mono_now();
-    const auto read = tasks_[index].source->read(at);
+    // Sources before it may have taken their time.
+    const auto read = tasks_[index].source->read({at.wall, begun});
     const auto took = clock_->mono_now() - begun;
     Task& task = tasks_[index];
     task.slow_reads = took > kSlowRead ? task.slow_reads + 1 : 0;
@@ -86,29 +88,43 @@ void Sampler::read_here(std::size_t index, const SampleInstant& at) {
 }
 
 void Sampler::read_in_worker(std::size_t index, const SampleInstant& at) {
+    tasks_[index].busy = tasks_[index].waits = true;
+    tasks_[index].begun = clock_->mono_now();
+    schedule_->begin(index);
+    waiting_.emplace_back(index, at);
+    begin_waiting();
+}
+
+void Sampler::begin_waiting() {
     struct Outcome {
         Result<void> read;
         std::chrono::nanoseconds took{0};
     };
-    if (readers_busy_ >= kReadersMax) {
-        schedule_->skip(index);
-        return;
-    }
+    const auto next = std::find_if(waiting_.begin(), waiting_.end(), [&](const auto& waiting) {
+        return !reading_.contains(tasks_[waiting.first].status.name);
+    });
+    if (next == waiting_.end() || readers_busy_ >= kReadersMax) return;
+    auto [index, at] = *next;
+    waiting_.erase(next);
     Task& task = tasks_[index];
-    task.busy = true;
+    task.waits = false;
     task.begun = clock_->mono_now();
+    // A stamp is of about when the read begins.
+    if (task.begun - at.mono > kNominalStampLateness) at = {clock_->wall_now(), task.begun};
     const auto outcome = std::make_shared<Outcome>();
-    schedule_->begin(index);
     ++readers_busy_;
+    reading_.insert(task.status.name);
     net::run_in_worker(
         *loop_,
-        [source = task.source, at, outcome] {
+        [source = task.source, at = at, outcome] {
             const auto begun = std::chrono::steady_clock::now();
             outcome->read = source->read(at);
             outcome->took = std::chrono::steady_clock::now() - begun;
         },
-        [this, generation = generation_, index, at, outcome] {
+        [this, generation = generation_, index = index, at = at, name = task.status.name, outcome] {
             --readers_busy_;
+            reading_.erase(name);
+            begin_waiting();
             if (generation != generation_) return;
             schedule_->end(index);
             tasks_[index].busy = false;
@@ -146,10 +162,13 @@ void Sampler::look_for_stuck() {
     for (Task& task : tasks_) {
         if (!task.busy || task.status.stuck || now - task.begun < task.source->patience()) continue;
         task.status.stuck = true;
-        note_error(task,
-                   "no answer after " +
-                       format_duration(std::chrono::ceil<milliseconds>(task.source->patience())) +
-                       "; a read hangs in the kernel, or on a device or server that is gone");
+        const std::string after =
+            format_duration(std::chrono::ceil<milliseconds>(task.source->patience()));
+        note_error(task, task.waits
+                             ? "not read for " + after + ": other reads hang and hold every worker"
+                             : "no answer after " + after +
+                                   "; a read hangs in the kernel, or on a device or server that "
+                                   "is gone");
     }
 }
 

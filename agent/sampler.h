@@ -8,8 +8,12 @@
 
 #include <chrono>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
+#include <set>
+#include <string>
 #include <vector>
 
 #include "agent/pipeline/agent_status.h"
@@ -64,10 +68,14 @@ class Sampler {
         SourceStatus status;
         unsigned slow_reads = 0;
         bool busy = false;
+        bool waits = false;  // for a worker
         MonoTime begun;
     };
     void read_here(std::size_t index, const SampleInstant& at);
     void read_in_worker(std::size_t index, const SampleInstant& at);
+    // Gives a worker to the next that waits and whose name no read of before a reload still hangs
+    // on.
+    void begin_waiting();
     void finish(std::size_t index, const SampleInstant& at, const Result<void>& read,
                 std::chrono::nanoseconds took);
     void note_error(Task& task, const std::string& error);
@@ -82,6 +90,9 @@ class Sampler {
     std::size_t batch_entry_ = 0;
     std::uint64_t generation_ = 0;  // of the tasks; a worker's result of an older one is not used
     std::size_t readers_busy_ = 0;
+    std::set<std::string> reading_;  // names, of older generations too: what hangs is not joined
+    // Due, but without a worker yet; each at most once.
+    std::deque<std::pair<std::size_t, SampleInstant>> waiting_;
 };
 
 }  // namespace ridgeline::agent

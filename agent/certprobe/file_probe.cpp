@@ -17,6 +17,7 @@ namespace {
 
 constexpr std::size_t kSecretBytesMax = 64U << 10;
 
+using ProviderPtr = std::unique_ptr<OSSL_PROVIDER, decltype(&OSSL_PROVIDER_unload)>;
 using Pkcs12Ptr = std::unique_ptr<PKCS12, decltype(&PKCS12_free)>;
 
 Result<std::string> read_if_named(const std::string& path) {
@@ -66,9 +67,10 @@ ProbeAnswer read_pkcs12(const std::string& content, const std::string& password)
         PKCS12_set_mac(file.get(), password.c_str(), -1, nullptr, 0, 0, nullptr);
     // Keystores from before OpenSSL 3 are encrypted with RC2-40, which only its legacy part knows.
     bool opened = unpack(file.get(), password, answer.chain);
-    if (!opened && OSSL_PROVIDER_load(nullptr, "legacy") != nullptr &&
-        OSSL_PROVIDER_load(nullptr, "default") != nullptr) {
-        opened = unpack(file.get(), password, answer.chain);
+    if (!opened) {
+        const ProviderPtr legacy(OSSL_PROVIDER_load(nullptr, "legacy"), &OSSL_PROVIDER_unload);
+        const ProviderPtr others(OSSL_PROVIDER_load(nullptr, "default"), &OSSL_PROVIDER_unload);
+        opened = legacy && others && unpack(file.get(), password, answer.chain);
     }
     if (!opened) {
         answer.error = "a PKCS#12 file that OpenSSL cannot decrypt: " + last_openssl_error();

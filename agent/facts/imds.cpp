@@ -64,6 +64,7 @@ class Session {
             http_exchange(endpoint_, {"GET", path, "X-aws-ec2-metadata-token: " + token_},
                           settings_.call_timeout));
         if (answer.status == 404) return fail(Errc::not_found, path + ": not there");
+        if (answer.status == 400) return fail(Errc::invalid_argument, path + ": HTTP 400");
         if (answer.status != 200)
             return fail(Errc::unavailable, path + ": HTTP " + std::to_string(answer.status));
         return answer.body;
@@ -108,8 +109,8 @@ Result<void> add_tags(const Session& session, Facts& facts) {
         const std::string key(trim(next_line(rest)));
         if (key.empty()) continue;
         const auto value = session.get(kTagsPath + percent_encoded(key));
-        if (!value && value.error().code != Errc::not_found) return fail(value.error());
-        if (!value) continue;  // taken off meanwhile
+        if (!value && value.error().code == Errc::unavailable) return fail(value.error());
+        if (!value) continue;  // taken off meanwhile, or a key that it does not take back
         put(facts, "ec2.tag." + key, *value);
         if (key == kAutoScalingTag) put(facts, "aws.autoscaling.group", *value);
     }

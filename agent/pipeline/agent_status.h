@@ -40,8 +40,8 @@ struct AgentStatus {
     std::uint64_t series_refused = 0;  // declarations beyond the wire's limits
     std::uint64_t ticks_missed = 0;
     std::uint64_t wall_steps = 0;
-    Lateness lateness;                      // of the ticks of the last self-look
-    std::chrono::nanoseconds loop_busy{0};  // the loop's longest turn since the last self-look
+    Lateness lateness;                      // of the ticks since the last value was sent
+    std::chrono::nanoseconds loop_busy{0};  // the loop's longest turn, likewise
     SelfUsage self;
     unsigned thinning = 1;        // what the intervals are multiplied by to keep to the limits
     std::string thinning_reason;  // empty while they are kept

@@ -9,9 +9,11 @@ namespace {
 
 using std::chrono::milliseconds;
 
-// Between two looks (a second or so) NTP slews by at most 500 ppm; more than this is a step, or a
-// suspend, during which the monotonic clock stands still.
+// What the wall clock gains or loses beyond this, and beyond the fastest slewing (a tenth:
+// adjtimex, tick; chrony does a twelfth), is a step, or a suspend, during which the monotonic clock
+// stands still.
 constexpr milliseconds kWallStep{50};
+constexpr int kSlewOneIn = 10;
 
 constexpr milliseconds kFirstTickWithin{1000};
 
@@ -54,7 +56,9 @@ const std::vector<Schedule::Due>& Schedule::take_due() {
     const WallTime wall = clock_->wall_now();
     const MonoTime mono = clock_->mono_now();
     const auto offset = wall.time_since_epoch() - mono.time_since_epoch();
-    const bool stepped = looked_ && std::chrono::abs(offset - wall_offset_) > kWallStep;
+    const bool stepped = looked_ && std::chrono::abs(offset - wall_offset_) >
+                                        kWallStep + (mono - looked_at_) / kSlewOneIn;
+    looked_at_ = mono;
     if (stepped) ++wall_steps_;
     wall_offset_ = offset;
     looked_ = true;

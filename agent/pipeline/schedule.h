@@ -49,8 +49,6 @@ class Schedule {
     // Between these two the entry is in flight.
     void begin(std::size_t index) { entries_[index].busy = true; }
     void end(std::size_t index) { entries_[index].busy = false; }
-    // What was due could not be begun.
-    void skip(std::size_t index) { ++entries_[index].overruns; }
 
     // When take_due() should be called next.
     MonoTime next_due() const;
@@ -77,6 +75,7 @@ class Schedule {
     std::vector<Entry> entries_;
     std::vector<Due> due_;
     bool looked_ = false;
+    MonoTime looked_at_;
     std::chrono::nanoseconds wall_offset_{0};  // wall - monotonic at the last look
     std::uint64_t ticks_missed_ = 0;
     std::uint64_t wall_steps_ = 0;

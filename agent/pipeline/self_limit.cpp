@@ -15,7 +15,14 @@ bool SelfLimiter::look(const SelfUsage& usage, MonoTime now) {
     double cpu_share = 0;
     if (previous && elapsed > 0)
         cpu_share = std::max(0.0, usage.cpu_seconds - previous->cpu_seconds) / elapsed;
-    const bool over_cpu = cpu_share > limits_.cpu_share_max;
+    const double saved_max =
+        limits_.cpu_share_max * std::chrono::duration<double>(kCpuSaved).count();
+    if (previous) {
+        cpu_overdrawn_s_ =
+            std::clamp(cpu_overdrawn_s_ + (cpu_share - limits_.cpu_share_max) * elapsed, -saved_max,
+                       saved_max);
+    }
+    const bool over_cpu = cpu_share > limits_.cpu_share_max && cpu_overdrawn_s_ > 0;
 
     if (over_memory_ || over_cpu) {
         quiet_looks_ = 0;
@@ -28,7 +35,7 @@ bool SelfLimiter::look(const SelfUsage& usage, MonoTime now) {
         const unsigned factor = std::min(factor_ * 2, kThinningFactorMax);
         const bool changed = factor != factor_ || reason_.empty();
         factor_ = factor;
-        if (changed) reason_ = reason;
+        reason_ = reason;
         return changed;
     }
     if (factor_ == 1 || cpu_share > kWellBelow * limits_.cpu_share_max ||

@@ -24,6 +24,9 @@ struct SelfLimits {
 inline constexpr std::chrono::seconds kSelfLook{10};  // one look at the usage
 inline constexpr unsigned kThinningFactorMax = 64;    // a second becomes about a minute
 inline constexpr unsigned kLooksBeforeRecovery = 6;   // a minute well below the limits
+// CPU may be used in bursts: so much of the limit is saved up while it is not used. As long as the
+// longest stretched interval (sampler.h), or a burst at each would thin for ever.
+inline constexpr std::chrono::seconds kCpuSaved{60};
 inline constexpr double kWellBelow = 0.4;  // halving the intervals doubles the CPU used at most
 
 class SelfLimiter {
@@ -45,6 +48,7 @@ class SelfLimiter {
     unsigned factor_ = 1;
     unsigned quiet_looks_ = 0;
     bool over_memory_ = false;
+    double cpu_overdrawn_s_ = 0;  // used beyond the limit and not made up for; below 0: saved
     std::string reason_;
     std::optional<SelfUsage> previous_;
     MonoTime previous_at_;

@@ -1,6 +1,7 @@
 #include "agent/source/disk.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "agent/source/rounding.h"
 #include "common/base/text.h"
@@ -11,6 +12,8 @@ namespace {
 
 constexpr double kSectorBytes = 512;  // in diskstats, on every device
 constexpr std::array<const char*, 2> kDirections = {"read", "write"};
+constexpr std::uint32_t kRefreshRounds = 10;  // as network.cpp
+constexpr std::size_t kNameBytes = 256;       // DM_NAME_LEN is 128
 
 bool matches_any(const std::vector<std::string>& globs, std::string_view text) {
     return std::any_of(globs.begin(), globs.end(),
@@ -68,11 +71,19 @@ bool DiskSource::is_multipath_member(const std::string& sysfs) const {
 DiskSource::DiskSource(const HostRoot& root, DiskOptions options)
     : file_(root, "proc/diskstats"), root_(&root), options_(std::move(options)) {}
 
-// What a device is does not change while it keeps its number; sysfs is asked once.
+// A volume can be renamed, and its number given to another one.
+bool DiskSource::is_renamed(Device& device) const {
+    if (!device.mapper_name_file || device.rounds_to_refresh-- > 0) return false;
+    device.rounds_to_refresh = kRefreshRounds;
+    const auto name = device.mapper_name_file->read();
+    return name && trim(*name) != device.shown_name;
+}
+
+// What a device is does not change while it keeps its number and name; sysfs is asked once.
 DiskSource::Device& DiskSource::device_of(const DiskCounters& counters) {
     auto it = devices_.find(counters.name);
     if (it != devices_.end() && it->second.major == counters.major &&
-        it->second.minor == counters.minor)
+        it->second.minor == counters.minor && !is_renamed(it->second))
         return it->second;
     if (it == devices_.end()) it = devices_.emplace(std::string(counters.name), Device{}).first;
     Device& device = it->second;
@@ -82,6 +93,11 @@ DiskSource::Device& DiskSource::device_of(const DiskCounters& counters) {
     const std::string sysfs = "sys/class/block/" + sysfs_name(counters.name);
     const bool partition = read_attribute(*root_, sysfs + "/partition").has_value();
     const auto mapper_name = read_attribute(*root_, sysfs + "/dm/name");
+    device.mapper_name_file.reset();
+    if (mapper_name && !mapper_name->empty())
+        device.mapper_name_file.emplace(*root_, sysfs + "/dm/name", kNameBytes);
+    device.rounds_to_refresh = kRefreshRounds;
+    device.retire_first = std::exchange(device.declared, false) || device.retire_first;
     device.shown_name =
         mapper_name && !mapper_name->empty() ? *mapper_name : std::string(counters.name);
     const bool path_of_another = is_multipath_member(sysfs);
@@ -175,14 +191,14 @@ void DiskSource::retire(Device& device, Recorder& out) const {
 }
 
 void DiskSource::emit(Recorder& out) {
+    // Retired before any is declared: a series may have come back under another device.
     for (auto it = devices_.begin(); it != devices_.end();) {
         Device& device = it->second;
-        if (!device.present) {
-            if (device.declared) retire(device, out);
-            it = devices_.erase(it);
-            continue;
-        }
-        ++it;
+        if ((device.declared && !device.present) || std::exchange(device.retire_first, false))
+            retire(device, out);
+        it = device.present ? std::next(it) : devices_.erase(it);
+    }
+    for (auto& [name, device] : devices_) {
         if (!device.wanted) continue;
         if (!device.declared) declare(device, out);
         const auto seconds = [](std::uint64_t ms) { return static_cast<double>(ms) / 1000; };

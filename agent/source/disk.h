@@ -52,6 +52,9 @@ class DiskSource final : public Source {
         bool wanted = false;
         bool present = false;
         std::string shown_name;  // device-mapper's own name where there is one
+        std::optional<HostFile> mapper_name_file;
+        std::uint32_t rounds_to_refresh = 0;
+        bool retire_first = false;  // was declared under another name
         std::uint64_t major = 0, minor = 0;
         bool has_previous = false;
         DiskCounters previous;  // its name is not used
@@ -66,6 +69,7 @@ class DiskSource final : public Source {
         SlotId io_time{}, weighted{}, pending{}, utilization_slot{};
     };
     Device& device_of(const DiskCounters& counters);
+    bool is_renamed(Device& device) const;
     bool is_multipath_member(const std::string& sysfs) const;
     void digest(Device& device, const DiskCounters& now, double seconds);
     void declare(Device& device, Recorder& out) const;

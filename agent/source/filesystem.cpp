@@ -117,7 +117,8 @@ Result<void> FilesystemSource::read_tables() {
     if (first_process_readable_) {
         // Hidden when /proc is mounted with hidepid, and absent in a recording.
         const auto content = first_process_file_.read();
-        first_process_readable_ = content.has_value();
+        first_process_readable_ = content || (content.error().code != Errc::permission &&
+                                              content.error().code != Errc::not_found);
         if (content) first_process = *content;
     }
     RL_ASSIGN_OR_RETURN(const std::string_view own, own_file_.read());

@@ -47,7 +47,8 @@ HostFile::HostFile(const HostRoot& root, std::string relative, std::size_t bytes
       one_record_(is_one_record(relative_)) {}
 
 Result<std::string_view> HostFile::read() {
-    if (!fd_ || root_->recorded()) {
+    const bool opened = !fd_ || root_->recorded();
+    if (opened) {
         fd_ = UniqueFd{::openat(root_->fd(), relative_.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY)};
         if (!fd_) return fail(errno_error("/" + relative_));
     }
@@ -62,6 +63,8 @@ Result<std::string_view> HostFile::read() {
             if (errno == EINTR) continue;
             const Error error = errno_error("/" + relative_);
             fd_.reset();
+            // The device is gone; another one may have its name by now.
+            if (!opened && error.sys_errno == ENODEV) return read();
             return fail(error);
         }
         if (n == 0) return std::string_view(buffer_.data(), filled);

@@ -1,5 +1,7 @@
 #include "agent/identity.h"
 
+#include <cstdlib>
+
 #include "tests/support/catch.h"
 #include "tests/support/host_tree.h"
 #include "tests/support/manual_clock.h"
@@ -11,7 +13,7 @@ constexpr const char* kMachineId = "0123456789abcdef0123456789abcdef";
 
 std::string host_id(const AgentConfig& config, const test::HostTree& host) {
     const test::ManualClock clock;
-    const auto identity = Identity::establish(config, host.root(), {}, clock);
+    const auto identity = Identity::establish(config, host.root(), {}, false, clock);
     return identity ? identity->host_id() : identity.error().context;
 }
 
@@ -43,11 +45,11 @@ TEST_CASE("only on EC2, and only if it is wanted, is anything asked", "[identity
     AgentConfig config;
     test::HostTree field;
     field.write("etc/machine-id", kMachineId);
-    CHECK_FALSE(Identity::establish(config, field.root(), {}, clock)->ec2_due());
+    CHECK_FALSE(Identity::establish(config, field.root(), {}, false, clock)->ec2_due());
     const Nitro ec2;
-    CHECK(Identity::establish(config, ec2.root(), {}, clock)->ec2_due());
+    CHECK(Identity::establish(config, ec2.root(), {}, false, clock)->ec2_due());
     config.ec2 = false;
-    CHECK_FALSE(Identity::establish(config, ec2.root(), {}, clock)->ec2_due());
+    CHECK_FALSE(Identity::establish(config, ec2.root(), {}, false, clock)->ec2_due());
 }
 
 TEST_CASE("configured tags come before those of the instance", "[identity]") {
@@ -55,7 +57,7 @@ TEST_CASE("configured tags come before those of the instance", "[identity]") {
     AgentConfig config;
     config.tags = {{"env", "prod"}, {"cloud.region", "set by hand"}};
     const Nitro ec2;
-    auto identity = Identity::establish(config, ec2.root(), {}, clock);
+    auto identity = Identity::establish(config, ec2.root(), {}, false, clock);
     CHECK(identity->tags(config) == wire::TextMap(config.tags));
     Facts facts = {{"cloud.region", "eu-central-1"}, {"host.type", "t3.small"}};
     for (int i = 0; i < 100; ++i)
@@ -66,6 +68,26 @@ TEST_CASE("configured tags come before those of the instance", "[identity]") {
     CHECK(tags.at("env") == "prod");
     CHECK(tags.at("host.type") == "t3.small");
     CHECK(tags.size() == kIdentityTagsMax);
+}
+
+TEST_CASE("a Xen instance whose metadata came late stays who it was", "[identity]") {
+    const test::ManualClock clock;
+    test::HostTree xen;
+    xen.write("etc/machine-id", kMachineId)
+        .write("sys/hypervisor/uuid", "ec2abcde-0000-0000-0000-000000000000\n")
+        .write("sys/class/dmi/id/bios_version", "4.11.amazon\n");
+    const test::TempDir dir;
+    ::setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:9", 1);  // nobody is there
+    auto first = Identity::establish({}, xen.root(), dir.path(), true, clock);
+    CHECK(first->host_id() == kMachineId);
+    CHECK(first->take(Facts{{"host.id", "i-0123456789abcdef0"}}));
+    CHECK(Identity::establish({}, xen.root(), dir.path(), true, clock)->host_id() == kMachineId);
+    // A clone is another machine.
+    xen.write("sys/hypervisor/uuid", "ec2fffff-0000-0000-0000-000000000000\n")
+        .write("etc/machine-id", "fedcba9876543210fedcba9876543210");
+    CHECK(Identity::establish({}, xen.root(), dir.path(), true, clock)->host_id() ==
+          "fedcba9876543210fedcba9876543210");
+    ::unsetenv("AWS_EC2_METADATA_SERVICE_ENDPOINT");
 }
 
 }  // namespace

@@ -161,5 +161,17 @@ TEST_CASE("nobody there, and addresses that are none", "[imds]") {
     CHECK_FALSE(http_exchange("127.0.0.1", {"GET", "/", ""}, 100ms));
 }
 
+TEST_CASE("a tag whose key is not taken back costs itself alone", "[imds]") {
+    FakeService service;
+    give_identity(service);
+    const std::string tags = "GET /latest/meta-data/tags/instance/";
+    service.answers[tags] = ok("odd\nName");
+    service.answers[tags + "odd"] = "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n";
+    service.answers[tags + "Name"] = ok("web");
+    const auto facts = fetch_ec2_facts(service.settings());
+    REQUIRE(facts);
+    CHECK(facts->at("ec2.tag.Name") == "web");
+}
+
 }  // namespace
 }  // namespace ridgeline::agent

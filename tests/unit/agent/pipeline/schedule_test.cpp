@@ -192,5 +192,23 @@ TEST_CASE("what is looked at once an hour is looked at in the first second too",
     REQUIRE(to_unix_ms(clock.wall_now()) % 3'600'000 == 0);
 }
 
+TEST_CASE("a clock that is slewed as fast as chrony does it has not stepped", "[schedule]") {
+    test::ManualClock clock(from_unix_ms(kStartMs + 337));
+    Schedule schedule(clock);
+    schedule.add(1s);
+    int ticks = 0;
+    for (int ms = 0; ms < 60'000; ++ms) {
+        clock.advance(1ms);
+        if (ms % 12 == 0) clock.step_wall(-1ms);  // maxslewrate: 83333 ppm
+        if (clock.mono_now() < schedule.next_due()) continue;
+        for (const auto stamp : stamps(schedule.take_due())) {
+            ++ticks;
+            CHECK(stamp % 1000 == 0);
+        }
+    }
+    CHECK(schedule.wall_steps() == 0);
+    CHECK(std::abs(ticks - 55) <= 1);  // 55 seconds by the wall
+}
+
 }  // namespace
 }  // namespace ridgeline::agent

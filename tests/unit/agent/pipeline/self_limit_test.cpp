@@ -75,6 +75,22 @@ TEST_CASE("over its memory limit it thins too, and says that memory is short", "
     REQUIRE(agent.limiter.factor() == 2);
 }
 
+TEST_CASE("a burst now and then, far below the limit on average, thins nothing", "[self_limit]") {
+    const int every = GENERATE(6, 12);  // looks: a minute, two minutes
+    Watched agent({.cpu_share_max = 0.1, .memory_bytes_max = 64U << 20});
+    for (int i = 1; i <= 360; ++i)
+        CHECK_FALSE(agent.look(i % every == 0 ? 0.3 : 0.0));
+    CHECK(agent.limiter.factor() == 1);
+}
+
+TEST_CASE("the reason is the present one", "[self_limit]") {
+    Watched agent({.cpu_share_max = 0.1, .memory_bytes_max = 64U << 20});
+    for (int i = 0; i < 8; ++i)
+        (void)agent.look(0.9);
+    (void)agent.look(0.0, 100U << 20);
+    CHECK(agent.limiter.reason().find("of memory") != std::string::npos);
+}
+
 TEST_CASE("only when thinning is at its end and memory still short is nothing new taken on",
           "[self_limit]") {
     Watched agent({.cpu_share_max = 0.1, .memory_bytes_max = 64U << 20});

@@ -171,3 +171,24 @@ TEST_CASE("whatever two readings say, shares and latencies are possible ones", "
         if (latency) CHECK((*latency >= 0 && std::isfinite(*latency)));
     }
 }
+
+TEST_CASE("a volume that is renamed goes on under its new name", "[disk]") {
+    DiskHost host;
+    host.host.write("sys/class/block/dm-0/dm/name", "vg-old\n");
+    host.second(disk("253 0 dm-0", 1, 8, 1, 1));
+    CHECK(host.shown("vg-old"));
+    host.host.write("sys/class/block/dm-0/dm/name", "vg-new\n");
+    for (int i = 0; i < 12; ++i)
+        host.second(disk("253 0 dm-0", 2, 16, 2, 2));
+    CHECK(host.shown("vg-new"));
+    CHECK_FALSE(host.shown("vg-old"));
+}
+
+TEST_CASE("a volume that came back under another number keeps its series", "[disk]") {
+    DiskHost host;
+    host.host.write("sys/class/block/dm-9/dm/name", "vg-x\n");
+    host.second(disk("253 9 dm-9", 1, 8, 1, 1));
+    host.host.write("sys/class/block/dm-10/dm/name", "vg-x\n");
+    host.second(disk("253 10 dm-10", 7, 56, 7, 7));
+    CHECK(host.shown("vg-x"));  // retired as dm-9's first, then declared as dm-10's
+}
