@@ -2,6 +2,7 @@
 
 #include <memory>
 
+#include <openssl/asn1.h>
 #include <openssl/err.h>
 #include <openssl/pkcs12.h>
 #include <openssl/provider.h>
@@ -80,6 +81,20 @@ ProbeAnswer read_pkcs12(const std::string& content, const std::string& password)
     return answer;
 }
 
+// Of the DER element at the beginning, its header included.
+std::size_t element_length(std::string_view der) {
+    const auto* at = reinterpret_cast<const unsigned char*>(der.data());
+    const auto* const begin = at;
+    long length = 0;
+    int tag = 0;
+    int tag_class = 0;
+    const int status =
+        ASN1_get_object(&at, &length, &tag, &tag_class, static_cast<long>(der.size()));
+    ERR_clear_error();
+    constexpr int kMalformed = 0x80;
+    return (status & kMalformed) != 0 ? 0 : static_cast<std::size_t>(at - begin + length);
+}
+
 ProbeAnswer read_blocks(const std::string& content) {
     ProbeAnswer answer;
     auto blocks = split_certificate_file(content);
@@ -87,10 +102,18 @@ ProbeAnswer read_blocks(const std::string& content) {
         answer.error = blocks.error().context;
         return answer;
     }
-    for (std::string& der : blocks->ders) {
-        if (!der.empty()) answer.chain.push_back(std::move(der));
+    // Nothing but certificates leaves this process, or it would hand out what only root may read: a
+    // key in DER, or what lies behind a certificate in its file.
+    std::string why = blocks->problems.empty() ? "" : blocks->problems.front();
+    for (const std::string& der : blocks->ders) {
+        if (der.empty()) continue;
+        if (const auto certificate = parse_certificate(der)) {
+            answer.chain.push_back(der.substr(0, element_length(der)));
+        } else {
+            why = certificate.error().context;
+        }
     }
-    if (answer.chain.empty()) answer.error = blocks->problems.front();
+    if (answer.chain.empty()) answer.error = why;
     return answer;
 }
 

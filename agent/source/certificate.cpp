@@ -1,10 +1,12 @@
 #include "agent/source/certificate.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <set>
 
 #include <glob.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "agent/source/rounding.h"
 #include "common/base/file.h"
@@ -54,6 +56,16 @@ Result<std::vector<std::string>> find_files(const std::string& pattern) {
     }
     std::sort(found.begin(), found.end());
     return found;
+}
+
+// A pattern matches nothing, or its directory may not be looked at: Let's Encrypt's belong to root.
+std::string why_nothing(const std::string& prefix, const std::string& pattern) {
+    const std::string fixed = pattern.substr(0, pattern.find_first_of("*?["));
+    const std::string directory = fixed.substr(0, std::max<std::size_t>(fixed.rfind('/'), 1));
+    if (::access((prefix + directory).c_str(), R_OK | X_OK) == 0 || errno != EACCES)
+        return pattern + ": no such file";
+    return pattern + ": the agent may not look into " + directory +
+           "; setfacl -m u:ridgeline-agent:rx lets it";
 }
 
 std::string date_of(std::int64_t unix_s) {
@@ -108,7 +120,7 @@ void CertificateSource::read_files(std::vector<Question>& questions) {
         const auto found = find_files(prefix + file.path);
         const bool none = !found || found->empty();
         if (none) {
-            problem(found ? file.path + ": no such file" : found.error().context);
+            problem(found ? why_nothing(prefix, file.path) : found.error().context);
             if (done.insert(file.path).second) chains_.emplace_back().place = file.path;
             continue;
         }

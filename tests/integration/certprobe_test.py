@@ -361,6 +361,18 @@ class Files(CertprobeCase):
         self.assertIn("no private key", ask({"path": self.leaf, "key_file": self.leaf})["key"])
         self.assertIn("No such file", ask({"path": self.leaf, "key_file": self.path("none")})["key"])
 
+    def test_nothing_but_certificates_is_handed_out(self):
+        raw_key = self.path("raw.key")
+        subprocess.run(["openssl", "pkey", "-in", self.key, "-outform", "DER", "-out", raw_key], check=True)
+        self.assertEqual(ask({"path": raw_key})["chain"], [])
+        disguised = self.path("disguised.pem")
+        disguised.write_text("-----BEGIN CERTIFICATE-----\n" + base64.b64encode(raw_key.read_bytes()).decode() +
+                             "\n-----END CERTIFICATE-----\n")
+        self.assertEqual(ask({"path": disguised})["chain"], [])
+        followed = self.path("followed.der")
+        followed.write_bytes(der(self.leaf) + b"a secret")
+        self.assertEqual(ask({"path": followed})["chain"], [der(self.leaf)])
+
     def test_odd_requests_are_refused(self):
         for text in (b"", b"GET / HTTP/1.0\r\n\r\n", b"ridgeline-certprobe request 1\nend\n", os.urandom(40_000)):
             done = subprocess.run([CERTPROBE], input=text, capture_output=True, check=False, timeout=10)
