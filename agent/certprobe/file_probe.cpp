@@ -2,7 +2,6 @@
 
 #include <memory>
 
-#include <openssl/asn1.h>
 #include <openssl/err.h>
 #include <openssl/pkcs12.h>
 #include <openssl/provider.h>
@@ -23,7 +22,7 @@ using Pkcs12Ptr = std::unique_ptr<PKCS12, decltype(&PKCS12_free)>;
 
 Result<std::string> read_if_named(const std::string& path) {
     if (path.empty()) return std::string();
-    return read_file(path, kSecretBytesMax);
+    return read_regular_file(path, kSecretBytesMax);
 }
 
 // A file without a MAC takes any; an empty password is written in two ways (RFC 7292 §B.1 has it
@@ -81,20 +80,6 @@ ProbeAnswer read_pkcs12(const std::string& content, const std::string& password)
     return answer;
 }
 
-// Of the DER element at the beginning, its header included.
-std::size_t element_length(std::string_view der) {
-    const auto* at = reinterpret_cast<const unsigned char*>(der.data());
-    const auto* const begin = at;
-    long length = 0;
-    int tag = 0;
-    int tag_class = 0;
-    const int status =
-        ASN1_get_object(&at, &length, &tag, &tag_class, static_cast<long>(der.size()));
-    ERR_clear_error();
-    constexpr int kMalformed = 0x80;
-    return (status & kMalformed) != 0 ? 0 : static_cast<std::size_t>(at - begin + length);
-}
-
 ProbeAnswer read_blocks(const std::string& content) {
     ProbeAnswer answer;
     auto blocks = split_certificate_file(content);
@@ -108,7 +93,7 @@ ProbeAnswer read_blocks(const std::string& content) {
     for (const std::string& der : blocks->ders) {
         if (der.empty()) continue;
         if (const auto certificate = parse_certificate(der)) {
-            answer.chain.push_back(der.substr(0, element_length(der)));
+            answer.chain.push_back(der.substr(0, certificate_bytes(der)));
         } else {
             why = certificate.error().context;
         }
@@ -120,7 +105,7 @@ ProbeAnswer read_blocks(const std::string& content) {
 }  // namespace
 
 FileContents read_files(const FileProbe& request) {
-    FileContents contents{read_file(request.path, kCertificateFileBytesMax),
+    FileContents contents{read_regular_file(request.path, kCertificateFileBytesMax),
                           read_if_named(request.password_file), read_if_named(request.key_file)};
     return contents;
 }

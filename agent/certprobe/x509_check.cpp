@@ -115,6 +115,10 @@ std::string judge_key(const std::string& leaf_der, std::string_view content) {
     ERR_clear_error();
     if (encrypted) return "the key cannot be compared: it is encrypted";
     if (!key) return "the key cannot be compared: no private key in its file";
+    if (X509_get0_pubkey(leaf.get()) == nullptr) {
+        ERR_clear_error();
+        return "the key cannot be compared: OpenSSL does not know its kind";
+    }
     const bool same = X509_check_private_key(leaf.get(), key.get()) == 1;
     ERR_clear_error();
     return same ? "match" : "mismatch";

@@ -47,7 +47,7 @@ Result<std::vector<std::string>> find_files(const std::string& pattern) {
         glob_t matches{};
         if (::glob(pattern.c_str(), GLOB_NOSORT, nullptr, &matches) == 0) {
             for (std::size_t i = 0; i < matches.gl_pathc && found.size() < kFilesMax; ++i)
-                found.emplace_back(matches.gl_pathv[i]);
+                if (!is_directory(matches.gl_pathv[i])) found.emplace_back(matches.gl_pathv[i]);
         }
         ::globfree(&matches);
         // A pattern of no file at all, or a file that only a directory hides: the caller tries it.
@@ -68,6 +68,12 @@ std::string why_nothing(const std::string& prefix, const std::string& pattern) {
            "; setfacl -m u:ridgeline-agent:rx lets it";
 }
 
+// Other things may lie in a directory, or match a glob: texts, keys, serial numbers.
+bool is_something_else(const std::string& path, const Error& error) {
+    return error.code == Errc::not_found ||
+           (error.code == Errc::corrupt && !looks_like_certificate(path));
+}
+
 std::string date_of(std::int64_t unix_s) {
     return format_rfc3339(from_unix_ms(unix_s * 1000)).substr(0, 10);
 }
@@ -82,8 +88,8 @@ std::chrono::seconds CertificateSource::patience() const {
     std::chrono::milliseconds longest{0};
     for (const CertificateEndpointOptions& endpoint : options_.endpoints)
         longest = std::max(longest, endpoint.timeout);
-    // Twice, because what differs from its file is probed again.
-    const auto turns = static_cast<int>(options_.endpoints.size() / kEndpointsAtATime + 1) * 2;
+    // Thrice, because what fails is probed again, and so is what differs from its file.
+    const auto turns = static_cast<int>(options_.endpoints.size() / kEndpointsAtATime + 1) * 3;
     return std::chrono::ceil<std::chrono::seconds>(longest * turns) + std::chrono::seconds{60};
 }
 
@@ -99,7 +105,7 @@ Result<void> CertificateSource::read(const SampleInstant& at) {
     read_files(questions);
     for (const CertificateEndpointOptions& endpoint : options_.endpoints) {
         questions.push_back(
-            {chains_.size(),
+            {chains_.size(), true,
              EndpointProbe{endpoint.endpoint.host, endpoint.endpoint.port,
                            endpoint.endpoint.start_tls, endpoint.server_name, endpoint.timeout}});
         chains_.emplace_back().place = endpoint.shown();
@@ -134,12 +140,12 @@ void CertificateSource::read_files(std::vector<Question>& questions) {
 // `named`: the configuration names this very file, so that it must hold a certificate.
 void CertificateSource::read_file_of(const std::string& path, const CertificateFileOptions& options,
                                      bool named, std::vector<Question>& questions) {
-    const auto content = read_file(on_disk(path), kCertificateFileBytesMax);
+    const auto content = read_regular_file(on_disk(path), kCertificateFileBytesMax);
     const bool denied = !content && content.error().code == Errc::permission;
     const bool packed = content && is_pkcs12(*content);
     if (denied || packed || !options.key.empty()) {
         questions.push_back(
-            {chains_.size(),
+            {chains_.size(), named,
              FileProbe{on_disk(path),
                        options.password_file.empty() ? "" : on_disk(options.password_file),
                        options.key.empty() ? "" : on_disk(options.key)}});
@@ -149,8 +155,7 @@ void CertificateSource::read_file_of(const std::string& path, const CertificateF
     auto file =
         content ? parse_certificate_file(*content) : Result<CertificateFile>(fail(content.error()));
     if (!file) {
-        // Other things may lie in a directory.
-        if (content && !named && file.error().code == Errc::not_found) return;
+        if (content && !named && is_something_else(path, file.error())) return;
         problem(content ? path + ": " + file.error().context : file.error().context);
         chains_.emplace_back().place = path;
         return;
@@ -159,8 +164,9 @@ void CertificateSource::read_file_of(const std::string& path, const CertificateF
         problem(path + ": " + what);
     Chain& chain = chains_.emplace_back();
     chain.place = path;
-    chain.readable = true;
+    chain.blocks = file->blocks;
     chain.certificates = std::move(file->certificates);
+    chain.readable = chain.certificates.front().position == 0;
 }
 
 void CertificateSource::ask(const std::vector<Question>& questions) {
@@ -168,25 +174,44 @@ void CertificateSource::ask(const std::vector<Question>& questions) {
     std::vector<ProbeRequest> requests;
     for (const Question& question : questions)
         requests.push_back(question.request);
-    const auto answers = prober_->probe(requests);
+    auto answers = prober_->probe(requests);
+    // The next look is an hour away: one lost packet is not a server that is gone.
+    std::vector<std::size_t> failed;
+    std::vector<ProbeRequest> again;
+    for (std::size_t i = 0; i < answers.size(); ++i) {
+        const bool unanswered = !answers[i] || !answers[i]->error.empty();
+        if (!unanswered || !chains_[questions[i].chain].is_endpoint) continue;
+        failed.push_back(i);
+        again.push_back(requests[i]);
+    }
+    if (!again.empty()) {
+        auto second = prober_->probe(again);
+        for (std::size_t i = 0; i < failed.size(); ++i)
+            answers[failed[i]] = std::move(second[i]);
+    }
     for (std::size_t i = 0; i < answers.size(); ++i)
-        take_answer(chains_[questions[i].chain], answers[i]);
+        take_answer(chains_[questions[i].chain], questions[i].named, answers[i]);
 }
 
-void CertificateSource::take_answer(Chain& chain, const Result<ProbeAnswer>& answer) {
+void CertificateSource::take_answer(Chain& chain, bool named, const Result<ProbeAnswer>& answer) {
     if (!answer || !answer->error.empty()) {
+        // A private key in a directory of certificates is nobody's concern.
+        chain.left_out = !named;
+        if (!named && answer && answer->error == kNoCertificateInIt) return;
         problem(chain.place + ": " + (answer ? answer->error : answer.error().context));
         return;
     }
-    for (const std::string& der : answer->chain) {
-        auto certificate = parse_certificate(der);
+    chain.blocks = answer->chain.size();
+    for (std::size_t i = 0; i < answer->chain.size(); ++i) {
+        auto certificate = parse_certificate(answer->chain[i]);
         if (certificate) {
+            certificate->position = i;
             chain.certificates.push_back(std::move(*certificate));
         } else {
             problem(chain.place + ": " + certificate.error().context);
         }
     }
-    chain.readable = !chain.certificates.empty();
+    chain.readable = !chain.certificates.empty() && chain.certificates.front().position == 0;
     chain.leaf_der = answer->chain.front();
     const auto judge = [&](const std::string& verdict, const char* good,
                            std::optional<bool>& finding, const std::string& told) {
@@ -197,8 +222,12 @@ void CertificateSource::take_answer(Chain& chain, const Result<ProbeAnswer>& ans
     Findings& findings = chain.findings;
     judge(answer->trust, "ok", findings.untrusted, "not trusted: " + answer->trust);
     judge(answer->name, "ok", findings.name_mismatch, "the certificate is for another name");
-    judge(answer->key, "match", findings.key_mismatch,
-          answer->key == "mismatch" ? "the private key is of another certificate" : answer->key);
+    if (answer->key == "match" || answer->key == "mismatch") {
+        judge(answer->key, "match", findings.key_mismatch,
+              "the private key is of another certificate");
+    } else if (!answer->key.empty()) {
+        problem(chain.place + ": " + answer->key);
+    }
 }
 
 // Renewed on disk, but the old one is still served: nobody told the server.
@@ -221,9 +250,10 @@ void CertificateSource::compare_with_files() {
             just_renewed(endpoint.file, expected->certificates.front()))
             continue;
         // A server with many workers answers with either while it is being reloaded.
-        again.push_back({index, EndpointProbe{endpoint.endpoint.host, endpoint.endpoint.port,
-                                              endpoint.endpoint.start_tls, endpoint.server_name,
-                                              endpoint.timeout}});
+        again.push_back(
+            {index, true,
+             EndpointProbe{endpoint.endpoint.host, endpoint.endpoint.port,
+                           endpoint.endpoint.start_tls, endpoint.server_name, endpoint.timeout}});
         suspects.emplace_back(index, std::move(*expected));
     }
     if (again.empty()) return;
@@ -249,7 +279,7 @@ void CertificateSource::compare_with_files() {
 }
 
 Result<CertificateFile> CertificateSource::read_expected(const std::string& path) {
-    const auto content = read_file(on_disk(path), kCertificateFileBytesMax);
+    const auto content = read_regular_file(on_disk(path), kCertificateFileBytesMax);
     if (content && !is_pkcs12(*content)) return parse_certificate_file(*content);
     if (!content && content.error().code != Errc::permission) return fail(content.error());
     const auto answers = prober_->probe({FileProbe{on_disk(path), "", ""}});
@@ -266,18 +296,22 @@ Result<CertificateFile> CertificateSource::read_expected(const std::string& path
 bool CertificateSource::just_renewed(const std::string& path, const Certificate& leaf) const {
     struct stat info {};
     const bool known = ::stat(on_disk(path).c_str(), &info) == 0;
-    const std::int64_t since_s = std::max(leaf.not_before_s, known ? info.st_mtim.tv_sec : 0);
+    // Where the file's own age is hidden there is only its certificate's, and authorities date that
+    // back by an hour.
+    constexpr std::chrono::hours kDatedBack{1};
+    const std::int64_t since_s =
+        known ? std::max<std::int64_t>(leaf.not_before_s, info.st_mtim.tv_sec)
+              : leaf.not_before_s + std::chrono::seconds(kDatedBack).count();
     return now_s_ - since_s < std::chrono::seconds(kReloadGrace).count();
 }
 
 void CertificateSource::emit_certificates(const Chain& chain, Recorder& out) {
-    const bool alone = chain.is_endpoint || chain.certificates.size() == 1;
-    for (std::size_t position = 0; position < chain.certificates.size(); ++position) {
-        const Certificate& c = chain.certificates[position];
+    const bool alone = chain.is_endpoint || chain.blocks == 1;
+    for (const Certificate& c : chain.certificates) {
         Attributes attributes{{chain.is_endpoint ? "endpoint" : "path", chain.place},
                               {"issuer", c.issuer},
-                              {"kind", std::string(kind_of(c, position, alone))},
-                              {"position", std::to_string(position)},
+                              {"kind", std::string(kind_of(c, c.position, alone))},
+                              {"position", std::to_string(c.position)},
                               {"serial", c.serial},
                               {"subject", c.subject}};
         const auto [it, added] = slots_.try_emplace(to_string(SeriesDescriptor{"", attributes}));
@@ -315,6 +349,7 @@ void CertificateSource::emit(Recorder& out) {
     for (auto& [key, flag] : flags_)
         flag.seen = false;
     for (const Chain& chain : chains_) {
+        if (chain.left_out) continue;
         const Attribute place{chain.is_endpoint ? "endpoint" : "path", chain.place};
         emit_flag("tls.certificate.readable", {place}, chain.readable, out);
         emit_certificates(chain, out);

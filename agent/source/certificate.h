@@ -70,13 +70,16 @@ class CertificateSource final : public Source {
     struct Chain {
         std::string place;  // path or endpoint
         bool is_endpoint = false;
-        bool readable = false;
+        bool readable = false;   // its first certificate could be read
+        bool left_out = false;   // not what was looked for
+        std::size_t blocks = 0;  // certificates it has, or should have
         std::vector<Certificate> certificates;
         std::string leaf_der;
         Findings findings;
     };
     struct Question {
         std::size_t chain = 0;  // index into chains_
+        bool named = true;      // the configuration names this very place
         ProbeRequest request;
     };
     struct CertificateSlots {
@@ -91,7 +94,7 @@ class CertificateSource final : public Source {
     void read_files(std::vector<Question>& questions);
     void read_file_of(const std::string& path, const CertificateFileOptions& options, bool named,
                       std::vector<Question>& questions);
-    void take_answer(Chain& chain, const Result<ProbeAnswer>& answer);
+    void take_answer(Chain& chain, bool named, const Result<ProbeAnswer>& answer);
     void ask(const std::vector<Question>& questions);
     void compare_with_files();
     Result<CertificateFile> read_expected(const std::string& path);

@@ -38,6 +38,9 @@ void read_file_tables(ConfigTable& table, CertificateOptions& options) {
         CertificateFileOptions one{file.string("path", ""), file.string("key", ""),
                                    file.string("password_file", "")};
         if (one.path.empty()) file.error_at("path", "the certificate's path is missing");
+        if (!one.key.empty() &&
+            (one.path.find_first_of("*?[") != std::string::npos || one.path.ends_with('/')))
+            file.error_at("path", "a key belongs to one file, not to a directory or a glob");
         for (const auto& [key, path] : {std::pair{"path", one.path}, std::pair{"key", one.key},
                                         std::pair{"password_file", one.password_file}})
             check_path(file, key, path);

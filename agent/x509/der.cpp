@@ -220,6 +220,12 @@ bool is_pkcs12(std::string_view content) {
            content.substr(header).starts_with("\x02\x01\x03\x30");
 }
 
+std::size_t certificate_bytes(std::string_view der) {
+    Der outer(der);
+    const auto content = outer.take(kSequence);
+    return content ? static_cast<std::size_t>(content->data() - der.data()) + content->size() : 0;
+}
+
 Result<Certificate> parse_certificate(std::string_view der) {
     Der outer(der);
     const auto certificate = outer.take(kSequence);

@@ -66,7 +66,8 @@ Result<CertificateBlocks> split_certificate_file(std::string_view content) {
                     "-deststoretype pkcs12, or a PEM file");
     }
     CertificateBlocks found;
-    if (content.starts_with('\x30')) {
+    // 0x30 is also the digit 0, with which a text before the first block may begin.
+    if (content.starts_with('\x30') && content.find(kBegin) == std::string_view::npos) {
         found.ders.emplace_back(content);
         return found;
     }
@@ -84,7 +85,7 @@ Result<CertificateBlocks> split_certificate_file(std::string_view content) {
         }
         found.ders.push_back(der ? std::move(*der) : std::string());
     }
-    if (found.ders.empty()) return fail(Errc::not_found, "no certificate in it");
+    if (found.ders.empty()) return fail(Errc::not_found, std::string(kNoCertificateInIt));
     return found;
 }
 
@@ -92,6 +93,7 @@ Result<CertificateFile> parse_certificate_file(std::string_view content) {
     RL_ASSIGN_OR_RETURN(CertificateBlocks blocks, split_certificate_file(content));
     CertificateFile file;
     file.problems = std::move(blocks.problems);
+    file.blocks = blocks.ders.size();
     for (std::size_t i = 0; i < blocks.ders.size(); ++i) {
         if (blocks.ders[i].empty()) continue;
         auto certificate = parse_certificate(blocks.ders[i]);
@@ -100,7 +102,9 @@ Result<CertificateFile> parse_certificate_file(std::string_view content) {
                                     certificate.error().context);
             continue;
         }
-        if (file.certificates.empty()) file.first_der = std::move(blocks.ders[i]);
+        certificate->position = i;
+        if (file.certificates.empty())
+            file.first_der = blocks.ders[i].substr(0, certificate_bytes(blocks.ders[i]));
         file.certificates.push_back(std::move(*certificate));
     }
     if (file.certificates.empty()) return fail(Errc::corrupt, file.problems.front());

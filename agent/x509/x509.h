@@ -20,7 +20,8 @@ struct Certificate {
     std::int64_t not_after_s = 0;
     std::string subject;  // the common name, else the whole name "O=…, C=…"; printable
     std::string issuer;
-    std::string serial;  // hexadecimal, at most 64 bytes of it
+    std::string serial;        // hexadecimal, at most 64 bytes of it
+    std::size_t position = 0;  // in its file or chain, blocks that could not be read counted
     bool is_authority =
         false;  // may sign others: basicConstraints, or a self-issued one of version 1
     bool self_issued = false;  // subject and issuer are the same name
@@ -30,6 +31,13 @@ struct Certificate {
 Result<Certificate> parse_certificate(std::string_view der);
 
 // The certificates of a file as bytes.
+// The length of the DER element at the beginning: a certificate without what lies behind it. 0 when
+// it is none.
+std::size_t certificate_bytes(std::string_view der);
+
+// What split_certificate_file says of a file that is about other things.
+inline constexpr std::string_view kNoCertificateInIt = "no certificate in it";
+
 struct CertificateBlocks {
     std::vector<std::string> ders;      // in the file's order; a block that is no base64 is empty
     std::vector<std::string> problems;  // what was left out
@@ -42,6 +50,7 @@ struct CertificateFile {
     std::vector<Certificate> certificates;  // in the file's order: the leaf comes first in a chain
     std::vector<std::string> problems;      // blocks that could not be read
     std::string first_der;                  // of certificates[0]
+    std::size_t blocks = 0;                 // certificates that are, or should be, in the file
 };
 inline constexpr std::size_t kCertificatesPerFileMax = 2000;
 inline constexpr std::size_t kCertificateFileBytesMax = 4U << 20;

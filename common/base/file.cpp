@@ -13,9 +13,10 @@ void UniqueFd::reset() {
     fd_ = -1;
 }
 
-Result<std::string> read_file(const std::filesystem::path& path, std::size_t bytes_max) {
-    const UniqueFd fd{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY)};
-    if (!fd) return fail(errno_error(path.string()));
+namespace {
+
+Result<std::string> read_all(const UniqueFd& fd, const std::filesystem::path& path,
+                             std::size_t bytes_max) {
     std::string content;
     std::size_t used = 0;
     content.resize(16 * 1024);
@@ -35,6 +36,24 @@ Result<std::string> read_file(const std::filesystem::path& path, std::size_t byt
     }
     content.resize(used);
     return content;
+}
+
+}  // namespace
+
+Result<std::string> read_file(const std::filesystem::path& path, std::size_t bytes_max) {
+    const UniqueFd fd{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY)};
+    if (!fd) return fail(errno_error(path.string()));
+    return read_all(fd, path, bytes_max);
+}
+
+Result<std::string> read_regular_file(const std::filesystem::path& path, std::size_t bytes_max) {
+    const UniqueFd fd{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK)};
+    if (!fd) return fail(errno_error(path.string()));
+    struct stat info {};
+    if (::fstat(fd.get(), &info) != 0) return fail(errno_error(path.string()));
+    if (!S_ISREG(info.st_mode))
+        return fail(Errc::invalid_argument, path.string() + ": not a regular file");
+    return read_all(fd, path, bytes_max);
 }
 
 namespace {

@@ -39,6 +39,11 @@ class UniqueFd {
 // The whole file, in as few reads as it takes. Errc::limit when it holds more than `bytes_max`.
 Result<std::string> read_file(const std::filesystem::path& path, std::size_t bytes_max = 16U << 20);
 
+// The same of a file that somebody else chose: a pipe or a device, which might never end, is
+// refused without waiting for it.
+Result<std::string> read_regular_file(const std::filesystem::path& path,
+                                      std::size_t bytes_max = 16U << 20);
+
 // Writes to a temporary file beside `path`, fsyncs, renames over it and fsyncs the directory.
 Result<void> write_file_atomic(const std::filesystem::path& path, std::string_view content,
                                unsigned mode = 0644);

@@ -170,7 +170,11 @@ TEST_CASE("an endpoint gives its chain and what is wrong with it", "[certificate
     rig.prober->answers = {served("rsa.pem")};
     CHECK(rig.read().empty());
     CHECK(rig.sink["tls.certificate.finding{" + place + ",reason=\"untrusted\"}"] == 0);
-    rig.prober->answers = {fail(Errc::unavailable, "certprobe was killed: Segmentation fault")};
+    const Result<ProbeAnswer> killed =
+        fail(Errc::unavailable, "certprobe was killed: Segmentation fault");
+    rig.prober->answers = {killed, served("rsa.pem")};
+    CHECK(rig.read().empty());  // once may be the network
+    rig.prober->answers = {killed, killed};
     CHECK(rig.read() == "https://www.example.com:443: certprobe was killed: Segmentation fault");
     CHECK(rig.sink["tls.certificate.readable{" + place + "}"] == 0);
     CHECK(rig.sink.values.size() == 1);  // nothing old is repeated
@@ -245,4 +249,43 @@ timeout = "2s"
               .find("unknown key \"sni\"") != std::string::npos);
     CHECK(errors("[source.certificate]\nendpoints = [\"https://a\", \"https://a:443/path\"]\n") ==
           "agent.toml:2:13: https://a:443 is given twice");
+}
+
+TEST_CASE("a key that cannot be compared is said, and is no finding", "[certificate]") {
+    CertificateFileOptions pair{(kCerts / "rsa.pem").string(), "/etc/ssl/private/key.pem", ""};
+    Rig rig({{pair}, {}});
+    rig.prober->answers = {ProbeAnswer{
+        "", {der_of("rsa.pem")}, "", "", "", "the key cannot be compared: it is encrypted"}};
+    CHECK(rig.read() == pair.path + ": the key cannot be compared: it is encrypted");
+    CHECK_FALSE(
+        rig.sink["tls.certificate.finding{path=\"" + pair.path + "\",reason=\"key_mismatch\"}"]);
+}
+
+TEST_CASE("other things beside certificates raise nothing, and a pipe holds nobody up",
+          "[certificate]") {
+    const test::TempDir dir;
+    std::filesystem::copy(kCerts / "rsa.pem", dir.path() / "site.crt");
+    std::filesystem::create_directory(dir.path() / "sub");
+    std::ofstream(dir.path() / "serial") << "01\n";
+    Rig rig({{file(dir.path() / "*")}, {}});
+    CHECK(rig.read().empty());
+    CHECK(rig.sink.values.size() == 4 + 1);
+    REQUIRE(::mkfifo((dir.path() / "z.pem").c_str(), 0600) == 0);
+    CHECK(rig.read() == (dir.path() / "z.pem").string() + ": not a regular file");
+}
+
+TEST_CASE("a bundle whose leaf is damaged is not readable, and nothing takes the leaf's place",
+          "[certificate]") {
+    const test::TempDir dir;
+    const auto path = dir.path() / "bundle.pem";
+    std::ofstream(path) << "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+                        << read_file(kCerts / "ca.pem").value();
+    Rig rig({{file(path)}, {}});
+    CHECK_FALSE(rig.read().empty());
+    CHECK(rig.sink["tls.certificate.readable{path=\"" + path.string() + "\"}"] == 0);
+    std::string names;
+    for (const auto& [name, value] : rig.sink.values)
+        names += name + '\n';
+    CHECK(names.find("kind=\"root\"") != std::string::npos);
+    CHECK(names.find("position=\"0\"") == std::string::npos);
 }

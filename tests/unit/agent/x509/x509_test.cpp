@@ -76,6 +76,19 @@ TEST_CASE("a certificate cut or flipped at any byte is an error or a certificate
     }
 }
 
+TEST_CASE("a text that begins with the digit 0 is no DER", "[x509]") {
+    const auto parsed = parse_certificate_file("0 s:CN = x.test\n" + file("ec.pem"));
+    REQUIRE(parsed);
+    CHECK(parsed->certificates.size() == 1);
+}
+
+TEST_CASE("what lies behind a certificate is not part of it", "[x509]") {
+    const std::string der = file("rsa.der");
+    CHECK(certificate_bytes(der + "and more") == der.size());
+    CHECK(parse_certificate_file(der + "and more")->first_der == der);
+    CHECK(certificate_bytes("nothing") == 0);
+}
+
 TEST_CASE("a Java keystore is named for what it is, and how to be rid of it", "[x509]") {
     for (const std::string magic : {"\xFE\xED\xFE\xED", "\xCE\xCE\xCE\xCE"}) {
         const auto parsed = parse_certificate_file(magic + std::string(40, '\1'));
