@@ -25,6 +25,7 @@
 #include "agent/pipeline/spool.h"
 #include "agent/pipeline/uplink.h"
 #include "agent/pipeline/uplink_session.h"
+#include "agent/resident_pages.h"
 #include "agent/sampler.h"
 #include "agent/source/catalogue.h"
 #include "agent/source/host_root.h"
@@ -46,7 +47,9 @@ using std::chrono::milliseconds;
 
 constexpr milliseconds kLookMax{1000};  // how long a step of the wall clock may go unseen
 constexpr std::chrono::seconds kUplinkRetry{30};
-constexpr milliseconds kFarewell{1000};  // for the last batch to be acknowledged
+constexpr std::chrono::seconds kSettled{30};   // after the start, everything has run once
+constexpr std::chrono::hours kCodeRelease{1};  // rare work, such as a reload, maps code as well
+constexpr milliseconds kFarewell{1000};        // for the last batch to be acknowledged
 constexpr milliseconds kFarewellLook{20};
 
 // Two agents on one spool would give the same numbers twice. The kernel lifts the lock when the
@@ -122,6 +125,7 @@ class Agent {
     bool series_frozen_ = false;
     std::chrono::nanoseconds loop_busy_{0};
     MonoTime self_looked_;
+    MonoTime code_release_due_ = clock_.mono_now() + kSettled;
 
     std::unique_ptr<Storage> storage_;
     UniqueFd spool_lock_;
@@ -240,6 +244,10 @@ void Agent::look_at_self() {
                  std::max(lateness_.max, lateness.max)};
     loop_busy_ = std::max(loop_busy_, loop_meter_.take_longest());
     tell_identity();  // the host may have a new name
+    if (now >= code_release_due_) {
+        release_unused_code();
+        code_release_due_ = now + kCodeRelease;
+    }
     const auto usage = read_self_usage();
     if (!usage) return;  // the agent source says why
     self_usage_ = *usage;
