@@ -22,6 +22,19 @@ bool within_limits(const SeriesDescriptor& series) {
     });
 }
 
+// At most, in wire::encode_schema: each text and the series have a tag and a length of up to 3
+// bytes (Protobuf's encoding).
+std::size_t encoded_bytes(const SeriesDescriptor& series) {
+    constexpr std::size_t kFrameBytes = 4;
+    std::size_t bytes = 2 * kFrameBytes + series.metric.size();
+    for (const Attribute& a : series.attributes)
+        bytes += 2 * kFrameBytes + a.key.size() + a.value.size();
+    return bytes;
+}
+
+// Room in the message for what is not series.
+constexpr std::size_t kSchemaBytesMax = wire::Limits{}.message_bytes - 64 * 1024;
+
 }  // namespace
 
 SampleGroup to_columns(const std::vector<std::int64_t>& stamps_ms, const std::vector<double>& rows,
@@ -61,7 +74,10 @@ SlotId Batcher::declare(std::string_view metric, Attributes attributes) {
         slots_[known->second].retired = false;
         return SlotId{known->second};
     }
-    if (frozen_ || series_ >= wire::Limits{}.series_per_schema || !within_limits(series)) {
+    // The collector counts a group like a series.
+    const bool full = series_ + groups_.size() >= wire::Limits{}.series_per_schema ||
+                      schema_bytes_ + encoded_bytes(series) > kSchemaBytesMax;
+    if (frozen_ || full || !within_limits(series)) {
         ++series_refused_;
         return kRefusedSlot;
     }
@@ -80,6 +96,7 @@ SlotId Batcher::declare(std::string_view metric, Attributes attributes) {
     group.slots.push_back(id);
     group.row.push_back(kNoValue);
     ++series_;
+    schema_bytes_ += encoded_bytes(*slots_[id].series);
     schema_dirty_ = true;
     return SlotId{id};
 }
@@ -162,6 +179,7 @@ void Batcher::drop_retired(Group& group) {
     for (std::size_t column = 0; column < group.slots.size(); ++column) {
         const std::uint32_t id = group.slots[column];
         if (slots_[id].retired) {
+            schema_bytes_ -= encoded_bytes(*slots_[id].series);
             group.slot_of.erase(group.slot_of.find(*slots_[id].series));
             slots_[id] = Slot{};
             free_slots_.push_back(id);
@@ -194,7 +212,7 @@ void Batcher::rebuild_schema() {
         group.rows.reserve(rounds_expected_ * group.columns);
     }
     schema_hash_ = ridgeline::schema_hash(schema);
-    schema_ = std::make_shared<const Schema>(std::move(schema));
+    schema_ = std::make_shared<const std::string>(wire::encode_schema(schema));
     schema_dirty_ = false;
     if (begins_batch) any_retired_ = false;
 }

@@ -29,9 +29,9 @@ namespace ridgeline::agent {
 // wire::Limits::message_bytes.
 inline constexpr std::size_t kBatchSamplesMax = 400'000;
 
-// Schemas are shared: by the batch that is being filled, by sealed batches on their way to the
-// disk, and by the head.
-using SharedSchema = std::shared_ptr<const Schema>;
+// wire::encode_schema's bytes, a fifth of what the series take once they are taken apart. Shared by
+// the batch that is being filled, by sealed batches on their way to the disk, and by the head.
+using SharedSchema = std::shared_ptr<const std::string>;
 
 struct SealedBatch {
     wire::BatchBody body;
@@ -118,11 +118,12 @@ class Batcher final : public Recorder {
     bool frozen_ = false;
     bool schema_dirty_ = false;  // a series was declared
     bool any_retired_ = false;
-    SharedSchema schema_ = std::make_shared<const Schema>();
+    SharedSchema schema_ = std::make_shared<const std::string>();
     std::uint64_t schema_hash_ = 0;
-    std::size_t rounds_ = 0;  // in the batch
-    std::size_t values_ = 0;  // in the batch, absent ones included
-    std::size_t series_ = 0;  // declared and not retired
+    std::size_t rounds_ = 0;        // in the batch
+    std::size_t values_ = 0;        // in the batch, absent ones included
+    std::size_t series_ = 0;        // declared and not dropped
+    std::size_t schema_bytes_ = 0;  // what they take in the encoded schema, at most
     std::uint64_t samples_recorded_ = 0;
     std::uint64_t values_refused_ = 0;
     std::uint64_t series_refused_ = 0;

@@ -62,7 +62,7 @@ struct Rounds {
         }
         if (newest_ms == 0) return std::nullopt;
         SealedBatch sealed;
-        sealed.schema = std::make_shared<const Schema>(schema);
+        sealed.schema = std::make_shared<const std::string>(wire::encode_schema(schema));
         sealed.body.schema_hash = schema_hash(schema);
         // The run that took them is gone, and with it its monotonic clock.
         sealed.body.sealed_wall_ms = newest_ms;
@@ -125,7 +125,7 @@ Result<void> HeadJournal::append_pending() {
     if (written_schema_ != schema_) {
         ByteWriter out;
         out.u64(sequence_);
-        out.text(wire::encode_schema(*schema_));
+        out.text(*schema_);
         RL_TRY(writer_->append(kSchemaRecord, out.bytes()));
         written_schema_ = schema_;
     }

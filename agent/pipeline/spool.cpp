@@ -49,9 +49,7 @@ std::uint64_t Spool::append(const SealedBatch& batch) {
     next.schema_hash = batch.body.schema_hash;
     next.samples = batch.body.sample_count;
     next.body = wire::encode_body(batch.body);
-    next.schema = newest_.schema && newest_.schema_hash == next.schema_hash
-                      ? newest_.schema
-                      : std::make_shared<const std::string>(wire::encode_schema(*batch.schema));
+    next.schema = batch.schema;
     newest_ = next;
     ++stats_.batches;
     if (!memory_.empty() || !write(next)) keep_in_memory(std::move(next));

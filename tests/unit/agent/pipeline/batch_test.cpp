@@ -4,9 +4,12 @@
 
 #include "common/wire/block_codec.h"
 #include "tests/support/catch.h"
+#include "tests/unit/agent/pipeline/batches.h"
 
 namespace ridgeline::agent {
 namespace {
+
+using test_batches::unpacked;
 
 using namespace std::chrono_literals;
 
@@ -17,7 +20,7 @@ const WallTime kWall = from_unix_ms(99'000);
 const MonoTime kMono{99s};
 
 SampleBlock decoded(const SealedBatch& sealed) {
-    auto block = wire::decode_block(sealed.body.columns, *sealed.schema, wire::Limits{});
+    auto block = wire::decode_block(sealed.body.columns, unpacked(sealed.schema), wire::Limits{});
     REQUIRE(block);
     return *block;
 }
@@ -42,7 +45,7 @@ TEST_CASE("a batch holds each source's rounds in columns, with what is missing l
     const auto sealed = batcher.seal(kWall, kMono);
     REQUIRE(sealed);
     REQUIRE(sealed->body.sample_count == 3);
-    REQUIRE(sealed->body.schema_hash == schema_hash(*sealed->schema));
+    REQUIRE(sealed->body.schema_hash == schema_hash(unpacked(sealed->schema)));
     REQUIRE(sealed->body.sealed_wall_ms == 99'000);
     const SampleBlock block = decoded(*sealed);
     REQUIRE(block.groups.size() == 1);
@@ -75,7 +78,7 @@ TEST_CASE("sources that come one after the other share the first batch", "[batch
     REQUIRE_FALSE(round(batcher, "other", 1000, {{"z", 26}}));
     const auto sealed = round(batcher, "disk", 2000, {{"a", 2}, {"b", 3}});
     REQUIRE(sealed);
-    REQUIRE(sealed->schema->groups.size() == 2);
+    REQUIRE(unpacked(sealed->schema).groups.size() == 2);
     REQUIRE(decoded(*sealed).groups[1].column(0)[0] == 26);
     REQUIRE_FALSE(round(batcher, "other", 2000, {{"z", 27}, {"y", 25}}));
     const SampleBlock block = decoded(*batcher.seal(kWall, kMono));
@@ -93,20 +96,20 @@ TEST_CASE("a retired series leaves with the next batch and comes back under the 
     batcher.record(b, 5);
     REQUIRE_FALSE(batcher.end_round(kWall, kMono));  // no seal for that
     const auto with = batcher.seal(kWall, kMono);
-    REQUIRE(with->schema->series_count() == 3);
+    REQUIRE(unpacked(with->schema).series_count() == 3);
     REQUIRE_FALSE(has_value(decoded(*with).groups[0].column(1)[1]));
 
     batcher.begin_round("disk", at(3000));
     batcher.record(batcher.declare("system.disk.io_time", {{"device", "c"}}), 33);
     batcher.end_round(kWall, kMono);
     const auto without = batcher.seal(kWall, kMono);
-    REQUIRE(without->schema->series_count() == 2);
+    REQUIRE(unpacked(without->schema).series_count() == 2);
     REQUIRE(decoded(*without).groups[0].column(1)[0] == 33);
 
     round(batcher, "disk", 4000, {{"b", 4}});
     const auto back = batcher.seal(kWall, kMono);
-    REQUIRE(back->schema->series_count() == 3);
-    REQUIRE(back->schema->groups[0].series.back().attributes[0].value == "b");
+    REQUIRE(unpacked(back->schema).series_count() == 3);
+    REQUIRE(unpacked(back->schema).groups[0].series.back().attributes[0].value == "b");
 }
 
 TEST_CASE("a series that is declared again before it left stays", "[batch]") {
@@ -149,8 +152,8 @@ TEST_CASE("sources are groups of their own, and a silent one has no instants", "
     batcher.seal(kWall, kMono);
     round(batcher, "other", 2000, {{"a", 11}});
     const auto sealed = batcher.seal(kWall, kMono);
-    REQUIRE(sealed->schema->groups.size() == 2);
-    REQUIRE(sealed->schema->groups[1].source == "other");
+    REQUIRE(unpacked(sealed->schema).groups.size() == 2);
+    REQUIRE(unpacked(sealed->schema).groups[1].source == "other");
     const SampleBlock block = decoded(*sealed);
     REQUIRE(block.groups[0].timestamps_ms.empty());
     REQUIRE(block.groups[1].column(0)[0] == 11);
@@ -173,8 +176,33 @@ TEST_CASE("series beyond the wire's limits are refused and counted", "[batch]") 
         batcher.declare("system.disk.io_time", {{"device", std::to_string(i)}});
     }
     batcher.end_round(kWall, kMono);
-    REQUIRE(batcher.series_refused() == 3);
-    REQUIRE(batcher.schema()->series_count() == wire::Limits{}.series_per_schema);
+    // A group counts as a series.
+    REQUIRE(batcher.series_refused() == 4);
+    REQUIRE(unpacked(batcher.schema()).series_count() == wire::Limits{}.series_per_schema - 1);
+}
+
+TEST_CASE("however long its attributes are, a schema fits into a message", "[batch]") {
+    Batcher batcher;
+    batcher.begin_round("disk", at(1000));
+    std::size_t declared = 0;
+    while (batcher.series_refused() == 0) {
+        const std::string name = std::to_string(declared++) + std::string(1000, 'x');
+        batcher.declare("system.disk.io_time", {{"device", name}});
+    }
+    batcher.end_round(kWall, kMono);
+    REQUIRE(declared == 3'953);
+    REQUIRE(unpacked(batcher.schema()).series_count() == declared - 1);
+
+    // What is retired makes room again.
+    REQUIRE(batcher.seal(kWall, kMono));
+    batcher.begin_round("disk", at(2000));
+    batcher.retire(
+        batcher.declare("system.disk.io_time", {{"device", "0" + std::string(1000, 'x')}}));
+    batcher.end_round(kWall, kMono);
+    batcher.begin_round("disk", at(3000));
+    batcher.declare("system.disk.io_time", {{"device", "0" + std::string(999, 'y')}});
+    batcher.end_round(kWall, kMono);
+    REQUIRE(batcher.series_refused() == 1);
 }
 
 TEST_CASE("a batch is sealed before it outgrows a message", "[batch]") {

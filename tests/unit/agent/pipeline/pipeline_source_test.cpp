@@ -4,9 +4,12 @@
 #include "common/metric/catalog.h"
 #include "common/wire/block_codec.h"
 #include "tests/support/catch.h"
+#include "tests/unit/agent/pipeline/batches.h"
 
 namespace ridgeline::agent {
 namespace {
+
+using test_batches::unpacked;
 
 TEST_CASE("the pipeline reports itself with metrics of the catalog only", "[pipeline]") {
     AgentStatus status;
@@ -27,10 +30,11 @@ TEST_CASE("the pipeline reports itself with metrics of the catalog only", "[pipe
         status.samples = 42;
     }
     const auto sealed = batcher.seal(WallTime{}, MonoTime{});
-    const auto block = wire::decode_block(sealed->body.columns, *sealed->schema, wire::Limits{});
+    const auto block =
+        wire::decode_block(sealed->body.columns, unpacked(sealed->schema), wire::Limits{});
     REQUIRE(block);
     std::map<std::string, double> last;
-    const auto& series = sealed->schema->groups[0].series;
+    const auto series = unpacked(sealed->schema).groups[0].series;
     for (std::size_t i = 0; i < series.size(); ++i) {
         const MetricInfo* metric = find_metric(series[i].metric);
         REQUIRE(metric != nullptr);

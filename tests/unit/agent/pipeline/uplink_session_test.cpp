@@ -12,6 +12,7 @@ namespace {
 
 using namespace std::chrono_literals;
 using test_batches::make_batch;
+using test_batches::unpacked;
 
 struct Fixture {
     test::FaultyStorage storage;
@@ -160,7 +161,7 @@ TEST_CASE("a schema request is answered and the batches that need it are sent ag
     const auto actions = f.session.on_message(request);
     REQUIRE(sent(actions) == "schema 1 2");
     const auto reply = std::get<wire::SchemaReply>(*wire::decode(actions.send[0], wire::Limits{}));
-    REQUIRE(reply.schema == *make_batch(1).schema);
+    REQUIRE(reply.schema == unpacked(make_batch(1).schema));
     REQUIRE(sent(f.session.on_message(request)) == "schema");
 }
 
