@@ -22,13 +22,52 @@ bool within_limits(const SeriesDescriptor& series) {
     });
 }
 
-// At most, in wire::encode_schema: each text and the series have a tag and a length of up to 3
-// bytes (Protobuf's encoding).
-std::size_t encoded_bytes(const SeriesDescriptor& series) {
-    constexpr std::size_t kFrameBytes = 4;
-    std::size_t bytes = 2 * kFrameBytes + series.metric.size();
+// A series as one string, a third of what it takes as a descriptor: its texts, each after its
+// length in two bytes (wire::Limits::text_bytes fits). Equal series are packed equally.
+void pack_text(std::string_view text, std::string& out) {
+    out += static_cast<char>(text.size() & 0xff);
+    out += static_cast<char>(text.size() >> 8);
+    out += text;
+}
+
+std::string pack(const SeriesDescriptor& series) {
+    std::size_t size = 2 + series.metric.size();
     for (const Attribute& a : series.attributes)
-        bytes += 2 * kFrameBytes + a.key.size() + a.value.size();
+        size += 4 + a.key.size() + a.value.size();
+    std::string out;
+    out.reserve(size);
+    pack_text(series.metric, out);
+    for (const Attribute& a : series.attributes) {
+        pack_text(a.key, out);
+        pack_text(a.value, out);
+    }
+    return out;
+}
+
+std::string_view unpack_text(std::string_view& rest) {
+    const auto size = static_cast<std::size_t>(static_cast<unsigned char>(rest[0])) |
+                      static_cast<std::size_t>(static_cast<unsigned char>(rest[1])) << 8;
+    const std::string_view text = rest.substr(2, size);
+    rest.remove_prefix(2 + size);
+    return text;
+}
+
+SeriesDescriptor unpack(std::string_view packed) {
+    SeriesDescriptor series{std::string(unpack_text(packed)), {}};
+    while (!packed.empty()) {
+        const std::string_view key = unpack_text(packed);
+        series.attributes.push_back({std::string(key), std::string(unpack_text(packed))});
+    }
+    return series;
+}
+
+// At most, in wire::encode_schema: the series and each of its texts have a tag and a length of up
+// to 3 bytes (Protobuf's encoding).
+std::size_t encoded_bytes(std::string_view packed) {
+    constexpr std::size_t kFrameBytes = 4;
+    std::size_t bytes = kFrameBytes;
+    while (!packed.empty())
+        bytes += kFrameBytes + unpack_text(packed).size();
     return bytes;
 }
 
@@ -69,15 +108,20 @@ SlotId Batcher::declare(std::string_view metric, Attributes attributes) {
     if (!in_round_) return kRefusedSlot;
     Group& group = groups_[current_];
     normalise(attributes);
-    SeriesDescriptor series{std::string(metric), std::move(attributes)};
-    if (const auto known = group.slot_of.find(series); known != group.slot_of.end()) {
+    const SeriesDescriptor series{std::string(metric), std::move(attributes)};
+    if (!within_limits(series)) {
+        ++series_refused_;
+        return kRefusedSlot;
+    }
+    std::string packed = pack(series);
+    if (const auto known = group.slot_of.find(packed); known != group.slot_of.end()) {
         slots_[known->second].retired = false;
         return SlotId{known->second};
     }
     // The collector counts a group like a series.
     const bool full = series_ + groups_.size() >= wire::Limits{}.series_per_schema ||
-                      schema_bytes_ + encoded_bytes(series) > kSchemaBytesMax;
-    if (frozen_ || full || !within_limits(series)) {
+                      schema_bytes_ + encoded_bytes(packed) > kSchemaBytesMax;
+    if (frozen_ || full) {
         ++series_refused_;
         return kRefusedSlot;
     }
@@ -90,7 +134,7 @@ SlotId Batcher::declare(std::string_view metric, Attributes attributes) {
         id = free_slots_.back();
         free_slots_.pop_back();
     }
-    const auto known = group.slot_of.emplace(std::move(series), id).first;
+    const auto known = group.slot_of.emplace(std::move(packed), id).first;
     slots_[id] =
         Slot{&known->first, current_, static_cast<std::uint32_t>(group.slots.size()), false};
     group.slots.push_back(id);
@@ -207,7 +251,7 @@ void Batcher::rebuild_schema() {
         described.source = group.source;
         described.series.reserve(group.slots.size());
         for (const std::uint32_t id : group.slots)
-            described.series.push_back(*slots_[id].series);
+            described.series.push_back(unpack(*slots_[id].series));
         group.stamps_ms.reserve(rounds_expected_);
         group.rows.reserve(rounds_expected_ * group.columns);
     }

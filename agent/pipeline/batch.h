@@ -87,14 +87,14 @@ class Batcher final : public Recorder {
   private:
     static constexpr std::uint32_t kNoColumn = ~std::uint32_t{0};
     struct Slot {
-        const SeriesDescriptor* series = nullptr;  // the key in its group's slot_of
+        const std::string* series = nullptr;  // the key in its group's slot_of
         std::uint32_t group = 0;
         std::uint32_t column = kNoColumn;
         bool retired = false;
     };
     struct Group {
         std::string source;
-        std::map<SeriesDescriptor, std::uint32_t> slot_of;
+        std::map<std::string, std::uint32_t> slot_of;  // by the packed series
         std::vector<std::uint32_t> slots;  // by column; slots declared in this round are at the end
         std::vector<double> row;           // the round being recorded
         std::size_t columns = 0;           // in the schema of the batch being filled
