@@ -83,12 +83,10 @@ UplinkActions UplinkSession::on_message(std::string_view bytes) {
     }
     std::visit(
         [&](const auto& kind) {
-            using Kind = std::decay_t<decltype(kind)>;
-            if constexpr (std::is_same_v<Kind, wire::Hello> || std::is_same_v<Kind, wire::Batch> ||
-                          std::is_same_v<Kind, wire::SchemaReply>) {
-                ++stats_.messages_refused;  // only agents say these
-            } else {
+            if constexpr (requires { on(kind, actions); }) {
                 on(kind, actions);
+            } else {
+                ++stats_.messages_refused;  // only agents say these, or nobody in a session
             }
         },
         *message);

@@ -95,6 +95,30 @@ void put(const Reject& m, v1::Message& out) {
     p.set_detail(m.detail);
 }
 
+void put(const Enroll& m, v1::Message& out) {
+    auto& p = *out.mutable_enroll();
+    p.set_host_id(m.host_id);
+    p.set_public_key(m.public_key);
+    p.set_agent_version(m.agent_version);
+}
+
+void put(const EnrollReply& m, v1::Message& out) {
+    auto& p = *out.mutable_enroll_reply();
+    p.set_result(static_cast<v1::EnrollReply::Result>(m.result));
+    p.set_detail(m.detail);
+    put_map(m.tags, *p.mutable_tags());
+}
+
+void put(const KeyChange& m, v1::Message& out) {
+    out.mutable_key_change()->set_public_key(m.public_key);
+}
+
+void put(const KeyChangeReply& m, v1::Message& out) {
+    auto& p = *out.mutable_key_change_reply();
+    p.set_accepted(m.accepted);
+    p.set_detail(m.detail);
+}
+
 Result<Message> take(const v1::Hello& p, const Limits& limits) {
     if (p.host_id().size() > limits.text_bytes || p.agent_version().size() > limits.text_bytes ||
         p.boot_id().size() > limits.text_bytes) {
@@ -160,6 +184,32 @@ Result<Message> take(const v1::Reject& p, const Limits& limits) {
     return Message{std::move(m)};
 }
 
+Result<Message> take(const v1::Enroll& p, const Limits& limits) {
+    if (p.host_id().size() > limits.text_bytes || p.public_key().size() > limits.text_bytes ||
+        p.agent_version().size() > limits.text_bytes) {
+        return fail(Errc::limit, "enroll: a text is too long");
+    }
+    return Message{Enroll{p.host_id(), p.public_key(), p.agent_version()}};
+}
+
+Result<Message> take(const v1::EnrollReply& p, const Limits& limits) {
+    EnrollReply m;
+    m.result = static_cast<EnrollResult>(p.result());
+    m.detail = p.detail().substr(0, limits.text_bytes);
+    RL_ASSIGN_OR_RETURN(m.tags, take_map(p.tags(), limits));
+    return Message{std::move(m)};
+}
+
+Result<Message> take(const v1::KeyChange& p, const Limits& limits) {
+    if (p.public_key().size() > limits.text_bytes)
+        return fail(Errc::limit, "key change: the key is too long");
+    return Message{KeyChange{p.public_key()}};
+}
+
+Result<Message> take(const v1::KeyChangeReply& p, const Limits& limits) {
+    return Message{KeyChangeReply{p.accepted(), p.detail().substr(0, limits.text_bytes)}};
+}
+
 template <class Proto>
 std::string serialise(const Proto& proto) {
     std::string bytes;
@@ -207,6 +257,14 @@ Result<Message> decode(std::string_view bytes, const Limits& limits) {
             return take(proto.schema_reply(), limits);
         case v1::Message::kReject:
             return take(proto.reject(), limits);
+        case v1::Message::kEnroll:
+            return take(proto.enroll(), limits);
+        case v1::Message::kEnrollReply:
+            return take(proto.enroll_reply(), limits);
+        case v1::Message::kKeyChange:
+            return take(proto.key_change(), limits);
+        case v1::Message::kKeyChangeReply:
+            return take(proto.key_change_reply(), limits);
         case v1::Message::KIND_NOT_SET:
             break;
     }

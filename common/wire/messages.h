@@ -102,7 +102,33 @@ struct Reject {
     std::string detail;
 };
 
-using Message = std::variant<Hello, Welcome, Batch, SchemaRequest, SchemaReply, Ack, Reject>;
+struct Enroll {
+    std::string host_id;
+    std::string public_key;  // Z85
+    std::string agent_version;
+};
+enum class EnrollResult : std::uint32_t {
+    enrolled = 1,
+    host_taken = 2,  // another key is enrolled for this host id
+    token_used_up = 3,
+    invalid = 4,
+    not_stored = 5,  // the collector's disk; ask again later
+};
+struct EnrollReply {
+    EnrollResult result = EnrollResult::invalid;
+    std::string detail;
+    TextMap tags;  // the token's
+};
+struct KeyChange {
+    std::string public_key;  // Z85
+};
+struct KeyChangeReply {
+    bool accepted = false;
+    std::string detail;
+};
+
+using Message = std::variant<Hello, Welcome, Batch, SchemaRequest, SchemaReply, Ack, Reject, Enroll,
+                             EnrollReply, KeyChange, KeyChangeReply>;
 
 std::string encode(const Message& message);
 // Errc::corrupt: not a message. Errc::limit: over a limit. Errc::unsupported: a kind this version

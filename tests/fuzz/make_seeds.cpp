@@ -68,6 +68,12 @@ void add_messages(const Corpus& corpus) {
                wire::encode(wire::SchemaReply{5, example_schema()}));
     corpus.add("wire_message", "reject",
                wire::encode(wire::Reject{7, 2, wire::RejectReason::wrong_host, "not yours"}));
+    corpus.add("wire_message", "enroll", wire::encode(wire::Enroll{"web-1", "key", "0.1.0"}));
+    corpus.add(
+        "wire_message", "enroll_reply",
+        wire::encode(wire::EnrollReply{wire::EnrollResult::enrolled, "", {{"role", "web"}}}));
+    corpus.add("wire_message", "key_change", wire::encode(wire::KeyChange{"key"}));
+    corpus.add("wire_message", "key_change_reply", wire::encode(wire::KeyChangeReply{true, "so"}));
     corpus.add("wire_schema", "two_groups", wire::encode_schema(example_schema()));
 }
 
