@@ -89,6 +89,7 @@ class Agent {
     void sync_spool();
     void start_uplink();
     Result<void> try_start_uplink();
+    bool needs_new_uplink(const AgentConfig& next) const;
 
     AgentStatus status() const;
     AgentStatus take_status();
@@ -137,6 +138,7 @@ class Agent {
     bool sync_busy_ = false;
 
     std::optional<net::KeyPair> keys_;
+    std::string server_key_;
     std::optional<UplinkSession> session_;
     std::optional<Uplink> uplink_;
     std::string uplink_error_;
@@ -375,17 +377,17 @@ Result<void> Agent::try_start_uplink() {
     keys_ = std::move(loaded.keys);
     if (loaded.created) {
         log::notice(
-            "made this agent's key pair; to enrol the host, put its public key into the "
-            "collector's directory of "
-            "enrolled keys",
+            "made this agent's key pair; enrol the host with ridgeline-agent enroll TOKEN, or put "
+            "its public key into the collector's directory of enrolled keys",
             {{"file", identity_->host_id() + ".pub"}, {"public_key", keys_->public_z85}});
     }
     auto server_key = net::load_public_key_file(config_.server_key_file);
     if (!server_key) return fail(std::move(server_key).error().within("server_key_file"));
+    server_key_ = *server_key;
     UplinkIdentity identity{identity_->host_id(), RIDGELINE_VERSION, identity_->boot_id(),
                             identity_->tags(config_), identity_->facts(config_)};
     session_.emplace(*spool_, std::move(identity), clock_, Rng{std::random_device{}()});
-    uplink_.emplace(loop_, UplinkConfig{config_.endpoints, *server_key}, identity_->host_id(),
+    uplink_.emplace(loop_, UplinkConfig{config_.endpoints, server_key_}, identity_->host_id(),
                     *keys_, *session_, [this] { seal(); });
     uplink_->start(batcher_->schema_hash());
     return {};
@@ -443,6 +445,16 @@ std::string Agent::answer_status() {
     return to_json(answer);
 }
 
+// Another collector, or other keys in the files. Files that cannot be read now leave it as it is.
+bool Agent::needs_new_uplink(const AgentConfig& next) const {
+    if (!uplink_) return false;
+    if (next.endpoints != config_.endpoints) return true;
+    const auto keys = net::load_secret_key_file(next.key_file);
+    const auto server_key = net::load_public_key_file(next.server_key_file);
+    return (keys && keys->public_z85 != keys_->public_z85) ||
+           (server_key && *server_key != server_key_);
+}
+
 void Agent::reload() {
     LoadedAgentConfig loaded = load_agent_config(config_file_);
     if (!loaded.errors.empty()) {
@@ -457,6 +469,10 @@ void Agent::reload() {
         log::warning("this change takes effect when the agent is restarted", {{"key", key}});
     }
     seal();
+    const bool uplink_changed = needs_new_uplink(next);
+    config_.endpoints = next.endpoints;
+    config_.server_key_file = next.server_key_file;
+    config_.key_file = next.key_file;
     config_.interval = next.interval;
     config_.batch = next.batch;
     config_.sources = next.sources;
@@ -468,6 +484,11 @@ void Agent::reload() {
     set_sources();
     log::set_level(config_.log_level);
     log::info("configuration reloaded", {{"sources", sampler_.size()}});
+    if (uplink_ && uplink_changed) {
+        log::notice("collector or key changed, connecting anew");
+        uplink_.reset();
+        session_.reset();
+    }
     if (!uplink_) start_uplink();  // a key file may have come
     tell_identity();
     look();

@@ -10,6 +10,7 @@
 
 #include "agent/agent.h"
 #include "agent/config.h"
+#include "agent/enroll.h"
 #include "agent/identity.h"
 #include "agent/once.h"
 #include "agent/source/catalogue.h"
@@ -37,6 +38,8 @@ constexpr std::string_view kHelp =
     "  status              asks the running agent how it is\n"
     "      --json              as one JSON object\n"
     "  host-id             prints the id this host is known by\n"
+    "  enroll TOKEN        enrols this host with the collector that made the token; -: from stdin\n"
+    "  rotate-key          gives this host a new key; the old one is valid until it is used\n"
     "  keygen              makes this agent's key pair if there is none, prints the public key\n"
     "\n"
     "  -c, --config FILE   default /etc/ridgeline/agent.toml\n"
@@ -52,6 +55,7 @@ struct Arguments {
     std::string source;
     std::string format = "table";
     bool json = false;
+    std::string token;
 };
 
 int fail_usage(std::string_view message) {
@@ -88,6 +92,34 @@ int host_id(const AgentConfig& config) {
     const auto identity = Identity::establish(config, *root, config.spool_path, false, clock);
     if (!identity) return report(identity.error());
     std::printf("%s\n", identity->host_id().c_str());
+    return kOk;
+}
+
+int enroll_host(const AgentConfig& config, const Arguments& arguments) {
+    std::string token = arguments.token;
+    if (token == "-" && !std::getline(std::cin, token)) return fail_usage("no token on stdin");
+    const auto enrolled = enroll(token, config, arguments.config);
+    if (!enrolled) return report(enrolled.error());
+    std::printf("%s is enrolled at %s\n", enrolled->host_id.c_str(), enrolled->endpoint.c_str());
+    for (const auto& file : enrolled->written)
+        std::printf("wrote %s\n", file.c_str());
+    // What was written must be readable together with what was there.
+    const LoadedAgentConfig now = load_agent_config(arguments.config);
+    if (!now.errors.empty()) {
+        std::fprintf(stderr, "%s\n", to_string(now.errors).c_str());
+        return kUsage;
+    }
+    std::printf("tell the running agent: systemctl reload ridgeline-agent\n");
+    return kOk;
+}
+
+int rotate_key(const AgentConfig& config) {
+    const auto key = change_key(config);
+    if (!key) return report(key.error());
+    std::printf(
+        "the new public key is %s\n"
+        "tell the running agent: systemctl reload ridgeline-agent\n",
+        key->c_str());
     return kOk;
 }
 
@@ -135,6 +167,8 @@ int dispatch(const Arguments& arguments) {
     }
     if (arguments.command == "host-id") return host_id(config);
     if (arguments.command == "keygen") return keygen(config);
+    if (arguments.command == "enroll") return enroll_host(config, arguments);
+    if (arguments.command == "rotate-key") return rotate_key(config);
     if (arguments.command == "status") return status(config, arguments.json);
     if (arguments.command == "once") return once(config, arguments);
     log::set_level(config.log_level);
@@ -181,10 +215,14 @@ int main(int argc, char** argv) {
         }
     }
     if (optind >= argc) return fail_usage("no command given");
-    arguments.command = argv[optind];
-    if (optind + 1 < argc)
-        return fail_usage(std::string("unexpected argument ") + argv[optind + 1]);
-    for (const char* known : {"run", "check", "once", "status", "host-id", "keygen"}) {
+    arguments.command = argv[optind++];
+    if (arguments.command == "enroll") {
+        if (optind >= argc) return fail_usage("enroll needs a token (ridgeline token create)");
+        arguments.token = argv[optind++];
+    }
+    if (optind < argc) return fail_usage(std::string("unexpected argument ") + argv[optind]);
+    for (const char* known :
+         {"run", "check", "once", "status", "host-id", "enroll", "rotate-key", "keygen"}) {
         if (arguments.command == known) return dispatch(arguments);
     }
     return fail_usage("unknown command " + arguments.command);

@@ -29,6 +29,7 @@ using namespace std::chrono_literals;
 
 constexpr std::size_t kBatchesPerTurn = 64;
 constexpr auto kCloudWatchPoll = 250ms;
+constexpr auto kKeyFilesLook = 500ms;  // a host whose file goes is cut off within a second
 constexpr auto kCheckpoint = 5s;
 constexpr auto kHousekeeping = 60s;
 
@@ -46,8 +47,8 @@ class Collector {
     Result<void> open_ports();
     void start_timers();
 
-    void on_agent_message(std::string_view connection, std::string_view host,
-                          std::string_view bytes);
+    void on_message(const ZmqListener::Sender& sender, std::string_view bytes);
+    void on_newcomer(const ZmqListener::Sender& sender, std::string_view bytes);
     void send(const std::vector<Outgoing>& outgoing);
     void schedule_sync();
     void sync();
@@ -63,6 +64,8 @@ class Collector {
 
     // In the order of the flow.
     std::optional<AllowList> allowed_;
+    std::unique_ptr<EnrollmentBook> enrollment_book_;
+    std::optional<Enrollment> enrollment_;
     std::unique_ptr<ZmqListener> listener_;
     std::unique_ptr<Storage> log_storage_;
     std::unique_ptr<Log> log_;
@@ -79,7 +82,7 @@ class Collector {
     bool syncing_ = false;
     bool pumping_ = false;
     bool stopping_ = false;
-    std::optional<net::Timer> sync_timer_, cloudwatch_timer_, checkpoint_timer_,
+    std::optional<net::Timer> sync_timer_, cloudwatch_timer_, key_files_timer_, checkpoint_timer_,
         housekeeping_timer_;
     std::optional<net::Signal> on_sigterm_, on_sigint_, on_sighup_;
 };
@@ -110,7 +113,9 @@ Result<void> Collector::open_storage() {
     limits.credit = config_.limits.credit;
     limits.wire.message_bytes = config_.limits.message_bytes;
     limits.wire.series_per_schema = config_.limits.series_per_host;
-    ingest_.emplace(*log_, clock_, limits);
+    ingest_.emplace(*log_, clock_, limits, [this](auto host, const wire::KeyChange& change) {
+        return enrollment_->change_key(host, change);
+    });
 
     RL_ASSIGN_OR_RETURN(auto opened,
                         AlertBook::open(config_.storage.path / "state.db", clock_.wall_now()));
@@ -168,18 +173,30 @@ Result<void> Collector::open_ports() {
                     {{"file", public_file.string()}});
     }
     allowed_.emplace(config_.listen.agents_dir);
+    RL_ASSIGN_OR_RETURN(enrollment_book_,
+                        EnrollmentBook::open(config_.storage.path / "enrollment.db"));
+    enrollment_.emplace(*allowed_, *enrollment_book_, clock_, loaded.keys.public_z85);
     ZmqListener::Options options{config_.listen.agents, config_.limits.message_bytes};
     RL_ASSIGN_OR_RETURN(listener_,
-                        ZmqListener::open(loop_, zmq_, options, loaded.keys, *allowed_,
-                                          [this](auto connection, auto host, auto bytes) {
-                                              on_agent_message(connection, host, bytes);
-                                          }));
-    view_parts_ = {&clock_,         log_.get(), &*ingest_,         evaluation_.get(),
-                   listener_.get(), nullptr,    cloudwatch_.get(), &bad_rule_files_};
+                        ZmqListener::open(
+                            loop_, zmq_, options, loaded.keys,
+                            [this](std::string_view key) { return enrollment_->admit(key); },
+                            [this](const ZmqListener::Sender& sender, std::string_view bytes) {
+                                on_message(sender, bytes);
+                            }));
+    view_parts_.clock = &clock_;
+    view_parts_.log = log_.get();
+    view_parts_.ingest = &*ingest_;
+    view_parts_.evaluation = evaluation_.get();
+    view_parts_.listener = listener_.get();
+    view_parts_.enrollment = &*enrollment_;
+    view_parts_.listen = &config_.listen;
+    view_parts_.cloudwatch = cloudwatch_.get();
+    view_parts_.bad_rule_files = &bad_rule_files_;
     view_.emplace(view_parts_);
     RL_ASSIGN_OR_RETURN(const ListenAddress address, check_listen_address(config_.listen.http));
     RL_ASSIGN_OR_RETURN(http_, HttpServer::start(loop_, address, [this](const ApiRequest& request) {
-                            return handle_request(*view_, request);
+                            return handle_request(*view_, *view_, request);
                         }));
     view_parts_.http = http_.get();
     log::info("listening", {{"agents", listener_->endpoint()},
@@ -189,11 +206,16 @@ Result<void> Collector::open_ports() {
 
 void Collector::start_timers() {
     sync_timer_.emplace(loop_, [this] { sync(); });
+    key_files_timer_.emplace(loop_, [this] {
+        if (allowed_->refresh()) listener_->recheck();
+    });
+    key_files_timer_->start(kKeyFilesLook, kKeyFilesLook);
     checkpoint_timer_.emplace(loop_, [this] { evaluation_->checkpoint(); });
     checkpoint_timer_->start(kCheckpoint, kCheckpoint);
     housekeeping_timer_.emplace(loop_, [this] {
         evaluation_->trim();
         log_->trim();
+        enrollment_->tidy();
     });
     housekeeping_timer_->start(kHousekeeping, kHousekeeping);
     if (cloudwatch_) {
@@ -214,12 +236,22 @@ void Collector::start_timers() {
     on_sighup_.emplace(loop_, SIGHUP, [this] { reload_rules(); });
 }
 
-void Collector::on_agent_message(std::string_view connection, std::string_view host,
-                                 std::string_view bytes) {
+void Collector::on_message(const ZmqListener::Sender& sender, std::string_view bytes) {
+    if (sender.admission.kind == Admission::Kind::token) return on_newcomer(sender, bytes);
+    enrollment_->on_message_with(sender.admission.id, sender.key);
     std::vector<Outgoing> outgoing;
-    ingest_->on_message(connection, host, bytes, outgoing);
+    ingest_->on_message(sender.connection, sender.admission.id, bytes, outgoing);
     send(outgoing);
     schedule_sync();
+}
+
+// Who holds a token may enrol, and is not heard in anything else.
+void Collector::on_newcomer(const ZmqListener::Sender& sender, std::string_view bytes) {
+    const auto message = wire::decode(bytes, wire::Limits{});
+    const auto* request = message ? std::get_if<wire::Enroll>(&*message) : nullptr;
+    if (request == nullptr) return;
+    listener_->send(sender.connection,
+                    wire::encode(enrollment_->enroll(sender.admission.id, *request)));
 }
 
 void Collector::send(const std::vector<Outgoing>& outgoing) {

@@ -21,6 +21,13 @@ ListenConfig read_listen(ConfigTable table) {
         table.error_at("http", "http: " + checked.error().context);
     }
     listen.key_file = table.string("key_file", listen.key_file.string());
+    listen.advertise = table.strings("advertise");
+    for (const std::string& address : listen.advertise) {
+        if (!address.starts_with("tcp://") || address.find(':', 6) == std::string::npos)
+            table.error_at(
+                "advertise",
+                "advertise must list addresses such as \"tcp://collector.example.com:7171\"");
+    }
     listen.agents_dir = table.string("agents_dir", listen.agents_dir.string());
     return listen;
 }

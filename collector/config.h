@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "collector/sink/cloudwatch_config.h"
 #include "common/config/toml_reader.h"
@@ -16,6 +17,8 @@ struct ListenConfig {
     std::string agents = "tcp://0.0.0.0:7171";
     std::string http = "127.0.0.1:7180";
     std::filesystem::path key_file = "/var/lib/ridgeline-collector/collector.key";
+    // How agents reach the `agents` port, for enrolment tokens; empty: this machine's name.
+    std::vector<std::string> advertise;
     std::filesystem::path agents_dir =
         "/etc/ridgeline/agents.d";  // enrolled keys, <host id>.pub each
 };

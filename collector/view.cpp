@@ -19,6 +19,16 @@ double resident_bytes() {
            static_cast<double>(::sysconf(_SC_PAGESIZE));
 }
 
+// What an agent on another machine would connect to: a wildcard stands for this machine's name.
+std::string advertised_endpoint(const std::string& listening) {
+    const std::size_t port = listening.rfind(':');
+    const std::string host = listening.substr(6, port - 6);  // after "tcp://"
+    if (host != "0.0.0.0" && host != "[::]" && host != "*") return listening;
+    char name[256] = "";
+    if (::gethostname(name, sizeof name - 1) != 0) return listening;
+    return "tcp://" + std::string(name) + listening.substr(port);
+}
+
 // Collects families; the samples of one name are put together.
 class Families {
   public:
@@ -67,10 +77,20 @@ void add_ingest(Families& out, const IngestStats& s) {
 void add_listener(Families& out, const ListenerStats& s) {
     out.counter("handshakes_admitted", "Connections of enrolled agents", s.admitted);
     out.counter("handshakes_denied", "Connections with a key that is not enrolled", s.denied);
+    out.counter("connections_cut", "Connections whose key was no longer valid", s.cut);
     out.counter("messages_malformed", "Messages that are not one frame from a known peer",
                 s.malformed);
     out.counter("replies_dropped", "Replies to peers that were gone or did not read",
                 s.replies_dropped);
+}
+
+void add_enrollment(Families& out, const Enrollment& enrollment) {
+    const EnrollmentStats& s = enrollment.stats();
+    out.gauge("hosts_enrolled", "Hosts enrolled with a token",
+              static_cast<double>(enrollment.book().hosts().size()));
+    out.counter("enrollments", "Hosts enrolled since the start", s.enrolled);
+    out.counter("enrollments_refused", "Enrolments refused", s.refused);
+    out.counter("keys_changed", "Hosts that have changed their key", s.keys_changed);
 }
 
 void add_log(Families& out, const Log& log, const LogReaderStats& reader) {
@@ -110,11 +130,17 @@ void add_cloudwatch(Families& out, const CloudWatchStats& s) {
 
 }  // namespace
 
+void CollectorView::describe(const std::string& id, HostView& view) const {
+    view.id = id;
+    view.name = parts_.enrollment->book().name_of(id);
+    view.enrolled = parts_.enrollment->enrolled_by(id);
+}
+
 std::vector<HostView> CollectorView::hosts() {
     std::vector<HostView> views;
     for (const auto& [id, state] : parts_.ingest->hosts()) {
         HostView view;
-        view.id = id;
+        describe(id, view);
         view.agent_version = state.info.agent_version;
         view.tags = state.info.tags;
         view.facts = state.info.facts;
@@ -133,10 +159,16 @@ std::vector<HostView> CollectorView::hosts() {
     for (const auto& [id, latest_ms] : parts_.evaluation->series().hosts()) {
         if (parts_.ingest->hosts().contains(id)) continue;
         HostView view;
-        view.id = id;
+        describe(id, view);
         view.last_sample_ms = latest_ms;
         view.series = parts_.evaluation->series().series_count(id);
         views.push_back(std::move(view));
+    }
+    // Enrolled ones that have never sent anything.
+    for (const auto& [id, host] : parts_.enrollment->book().hosts()) {
+        if (parts_.ingest->hosts().contains(id) || parts_.evaluation->series().series_count(id) > 0)
+            continue;
+        describe(id, views.emplace_back());
     }
     return views;
 }
@@ -207,6 +239,7 @@ std::vector<SelfMetric> CollectorView::self_metrics() {
     Families out;
     add_ingest(out, parts_.ingest->stats());
     if (parts_.listener != nullptr) add_listener(out, parts_.listener->stats());
+    add_enrollment(out, *parts_.enrollment);
     add_log(out, *parts_.log, parts_.evaluation->reader_stats());
     const SeriesStore& store = parts_.evaluation->series();
     out.gauge("series", "Series in the window", static_cast<double>(store.series_count()));
@@ -245,6 +278,56 @@ std::string CollectorView::not_ready() {
 
 std::int64_t CollectorView::now_ms() const {
     return to_unix_ms(parts_.clock->wall_now());
+}
+
+std::vector<TokenView> CollectorView::tokens() {
+    parts_.enrollment->tidy();
+    std::vector<TokenView> views;
+    for (const auto& [id, token] : parts_.enrollment->book().tokens())
+        views.push_back({id,
+                         "",
+                         token.created_ms,
+                         token.expires_ms,
+                         token.uses_max,
+                         token.uses,
+                         token.tags,
+                         {}});
+    return views;
+}
+
+Result<TokenView> CollectorView::create_token(const TokenArgs& args) {
+    TokenRequest request;
+    if (args.lifetime.count() > 0) request.lifetime = args.lifetime;
+    request.uses_max = args.uses_max;
+    request.tags = args.tags;
+    request.endpoints = args.endpoints;
+    if (request.endpoints.empty()) request.endpoints = parts_.listen->advertise;
+    if (request.endpoints.empty())
+        request.endpoints = {advertised_endpoint(parts_.listener->endpoint())};
+    RL_ASSIGN_OR_RETURN(NewToken token, parts_.enrollment->create_token(request));
+    const TokenRecord& r = token.record;
+    return TokenView{r.id,   std::move(token.line), r.created_ms, r.expires_ms, r.uses_max, 0,
+                     r.tags, request.endpoints};
+}
+
+Result<void> CollectorView::remove_token(const std::string& id) {
+    RL_TRY(parts_.enrollment->remove_token(id));
+    parts_.listener->recheck();
+    return {};
+}
+
+Result<std::string> CollectorView::revoke_host(const std::string& id) {
+    RL_ASSIGN_OR_RETURN(std::string remark, parts_.enrollment->revoke(id));
+    parts_.listener->recheck();
+    return remark;
+}
+
+Result<void> CollectorView::rename_host(const std::string& id, const std::string& name) {
+    const bool known = parts_.ingest->hosts().contains(id) ||
+                       parts_.evaluation->series().series_count(id) > 0 ||
+                       parts_.enrollment->enrolled_by(id) != "no";
+    if (!known) return fail(Errc::not_found, "no host " + printable(id, 100));
+    return parts_.enrollment->rename(id, name);
 }
 
 }  // namespace ridgeline::collector

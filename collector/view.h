@@ -1,8 +1,11 @@
 // The collector as its HTTP API shows it.
 #pragma once
 
+#include "collector/config.h"
+#include "collector/enroll/enrollment.h"
 #include "collector/evaluation.h"
 #include "collector/http/api_model.h"
+#include "collector/http/enrollment_api.h"
 #include "collector/http/server.h"
 #include "collector/ingest/ingest.h"
 #include "collector/ingest/zmq_listener.h"
@@ -18,13 +21,15 @@ struct ViewParts {
     Log* log = nullptr;
     Ingest* ingest = nullptr;
     Evaluation* evaluation = nullptr;
-    const ZmqListener* listener = nullptr;
+    ZmqListener* listener = nullptr;
+    Enrollment* enrollment = nullptr;
+    const ListenConfig* listen = nullptr;
     const HttpServer* http = nullptr;
     const CloudWatchSink* cloudwatch = nullptr;
     const std::size_t* bad_rule_files = nullptr;
 };
 
-class CollectorView final : public ApiModel {
+class CollectorView final : public ApiModel, public EnrollmentApi {
   public:
     explicit CollectorView(const ViewParts& parts) : parts_(parts) {}
 
@@ -38,7 +43,15 @@ class CollectorView final : public ApiModel {
     std::string not_ready() override;
     std::int64_t now_ms() const override;
 
+    std::vector<TokenView> tokens() override;
+    Result<TokenView> create_token(const TokenArgs& args) override;
+    Result<void> remove_token(const std::string& id) override;
+    Result<std::string> revoke_host(const std::string& id) override;
+    Result<void> rename_host(const std::string& id, const std::string& name) override;
+
   private:
+    void describe(const std::string& id, HostView& view) const;
+
     const ViewParts& parts_;
 };
 

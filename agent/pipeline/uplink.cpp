@@ -4,6 +4,7 @@
 #include <cstring>
 #include <utility>
 
+#include "agent/pipeline/collector_socket.h"
 #include "common/log/log.h"
 
 namespace ridgeline::agent {
@@ -12,21 +13,9 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr int kHwmMessages = 64;  // what waits is in the spool, not in libzmq
-constexpr int kConnectTimeoutMs = 10'000;
-constexpr int kHandshakeMs = 10'000;
-constexpr int kHeartbeatMs = 5'000;  // a dead peer is known in 15 s …
-constexpr int kHeartbeatTimeoutMs = 15'000;
-constexpr int kKeepaliveIdleSeconds =
-    60;  // … and NAT boxes keep the mapping even if heartbeats are all there is
 // libzmq says nothing at all when a name does not resolve and it may not retry by itself.
 constexpr milliseconds kAttemptTimeout{25'000};
 constexpr int kMessagesPerTurn = 64;
-constexpr int kMonitoredEvents =
-    ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |
-    ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH | ZMQ_EVENT_DISCONNECTED |
-    ZMQ_EVENT_CLOSED;
-
 std::uint64_t fnv1a(std::string_view text, std::uint64_t hash = 0xcbf29ce484222325) {
     for (const char c : text)
         hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
@@ -38,22 +27,6 @@ std::uint64_t mixed(std::uint64_t value) {
     value = (value ^ (value >> 30)) * 0xbf58476d1ce4e5b9;
     value = (value ^ (value >> 27)) * 0x94d049bb133111eb;
     return value ^ (value >> 31);
-}
-
-std::string why_it_ended(const net::ZmqEvent& event) {
-    switch (event.id) {
-        case ZMQ_EVENT_HANDSHAKE_FAILED_AUTH:
-            return "the collector denied this host's key (" + std::to_string(event.value) +
-                   "): is it enrolled?";
-        case ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL:
-            return "the handshake failed: is server_key_file the key of this collector?";
-        case ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL:
-            return "the peer does not speak ZeroMQ with CURVE";
-        case ZMQ_EVENT_CLOSED:
-            return "no connection to the collector";
-        default:
-            return "the collector closed the connection";
-    }
 }
 
 }  // namespace
@@ -117,31 +90,11 @@ void Uplink::connect() {
 }
 
 Result<std::unique_ptr<Uplink::Connection>> Uplink::open_connection() {
-    RL_ASSIGN_OR_RETURN(net::ZmqSocket socket, net::ZmqSocket::open(context_, ZMQ_DEALER));
-    const std::int64_t bytes_max = static_cast<std::int64_t>(wire::Limits{}.message_bytes);
-    RL_TRY(
-        socket.set(ZMQ_MAXMSGSIZE, {reinterpret_cast<const char*>(&bytes_max), sizeof bytes_max}));
-    const std::pair<int, int> options[] = {
-        {ZMQ_RECONNECT_IVL, -1},  // the session's back-off decides
-        {ZMQ_SNDHWM, kHwmMessages},
-        {ZMQ_RCVHWM, kHwmMessages},
-        {ZMQ_CONNECT_TIMEOUT, kConnectTimeoutMs},
-        {ZMQ_HANDSHAKE_IVL, kHandshakeMs},
-        {ZMQ_HEARTBEAT_IVL, kHeartbeatMs},
-        {ZMQ_HEARTBEAT_TIMEOUT, kHeartbeatTimeoutMs},
-        {ZMQ_TCP_KEEPALIVE, 1},
-        {ZMQ_TCP_KEEPALIVE_IDLE, kKeepaliveIdleSeconds},
-        {ZMQ_IPV6, 1},
-    };
-    for (const auto& [option, value] : options)
-        RL_TRY(socket.set(option, value));
-    RL_TRY(socket.set(ZMQ_CURVE_SERVERKEY, config_.server_public_z85));
-    RL_TRY(socket.set(ZMQ_CURVE_PUBLICKEY, keys_->public_z85));
-    RL_TRY(socket.set(ZMQ_CURVE_SECRETKEY, keys_->secret.z85()));
-    RL_ASSIGN_OR_RETURN(net::ZmqMonitor monitor,
-                        net::ZmqMonitor::open(context_, socket, kMonitoredEvents));
-    RL_TRY(socket.connect(endpoint()));
-    auto connection = std::make_unique<Connection>(std::move(socket), std::move(monitor));
+    RL_ASSIGN_OR_RETURN(
+        CollectorSocket opened,
+        open_collector_socket(context_, endpoint(), config_.server_public_z85, *keys_));
+    auto connection =
+        std::make_unique<Connection>(std::move(opened.socket), std::move(opened.monitor));
     Connection& c = *connection;
     c.socket_watcher =
         std::make_unique<net::ZmqWatcher>(*loop_, c.socket, [this] { on_readable(); });

@@ -88,7 +88,8 @@ std::string_view to_string(AlertState state) {
 
 Result<AlertBook::Opened> AlertBook::open(const std::filesystem::path& file, WallTime now) {
     const auto attempt = [&]() -> Result<AlertBook> {
-        RL_ASSIGN_OR_RETURN(Database database, Database::open(file));
+        RL_ASSIGN_OR_RETURN(Database database,
+                            Database::open(file, Database::Durability::recent_may_go));
         RL_ASSIGN_OR_RETURN(const int version, user_version(database));
         if (version > kSchemaVersion)
             return fail(Errc::corrupt, file.string() + ": written by a newer version");

@@ -12,9 +12,9 @@
 #include <string>
 #include <vector>
 
-#include "collector/alert/sqlite.h"
 #include "collector/log/log_batch.h"
 #include "collector/rule/engine.h"
+#include "collector/state/sqlite.h"
 
 namespace ridgeline::collector {
 

@@ -30,6 +30,43 @@ std::string escape(CURL* handle, const std::string& text) {
     return out;
 }
 
+struct ListCloser {
+    void operator()(curl_slist* list) const { curl_slist_free_all(list); }
+};
+
+// Performs what `handle` was told and reads the answer.
+Result<nlohmann::json> perform(CURL* handle, const std::string& url, const std::string& base_url) {
+    std::string body;
+    curl_easy_setopt(handle, CURLOPT_URL, url.c_str());
+    curl_easy_setopt(handle, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(handle, CURLOPT_TIMEOUT, kTimeoutSeconds);
+    curl_easy_setopt(handle, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(handle, CURLOPT_WRITEFUNCTION, &append);
+    curl_easy_setopt(handle, CURLOPT_WRITEDATA, &body);
+    const CURLcode code = curl_easy_perform(handle);
+    if (code != CURLE_OK) {
+        return fail(Errc::unavailable,
+                    "no answer from the collector at " + base_url + ": " +
+                        curl_easy_strerror(code) +
+                        "\nIs it running (systemctl status ridgeline-collector)? Another address: "
+                        "--url or RIDGELINE_URL");
+    }
+    long status = 0;
+    curl_easy_getinfo(handle, CURLINFO_RESPONSE_CODE, &status);
+    auto json = nlohmann::json::parse(body, nullptr, false);
+    if (json.is_discarded()) {
+        return fail(Errc::unavailable, base_url +
+                                           " does not answer like a Ridgeline collector (HTTP " +
+                                           std::to_string(status) + ")");
+    }
+    if (status < 200 || status > 299) {
+        std::string error = json.value("error", "HTTP " + std::to_string(status));
+        if (const std::string hint = json.value("hint", ""); !hint.empty()) error += "; " + hint;
+        return fail(Errc::invalid_argument, error);
+    }
+    return json;
+}
+
 }  // namespace
 
 Result<nlohmann::json> ApiClient::get(const std::string& path,
@@ -42,35 +79,20 @@ Result<nlohmann::json> ApiClient::get(const std::string& path,
         url += separator + escape(handle.get(), key) + '=' + escape(handle.get(), value);
         separator = '&';
     }
-    std::string body;
-    curl_easy_setopt(handle.get(), CURLOPT_URL, url.c_str());
-    curl_easy_setopt(handle.get(), CURLOPT_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(handle.get(), CURLOPT_TIMEOUT, kTimeoutSeconds);
-    curl_easy_setopt(handle.get(), CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(handle.get(), CURLOPT_WRITEFUNCTION, &append);
-    curl_easy_setopt(handle.get(), CURLOPT_WRITEDATA, &body);
-    const CURLcode code = curl_easy_perform(handle.get());
-    if (code != CURLE_OK) {
-        return fail(Errc::unavailable,
-                    "no answer from the collector at " + base_url_ + ": " +
-                        curl_easy_strerror(code) +
-                        "\nIs it running (systemctl status ridgeline-collector)? Another address: "
-                        "--url or RIDGELINE_URL");
-    }
-    long status = 0;
-    curl_easy_getinfo(handle.get(), CURLINFO_RESPONSE_CODE, &status);
-    auto json = nlohmann::json::parse(body, nullptr, false);
-    if (json.is_discarded()) {
-        return fail(Errc::unavailable, base_url_ +
-                                           " does not answer like a Ridgeline collector (HTTP " +
-                                           std::to_string(status) + ")");
-    }
-    if (status != 200) {
-        std::string error = json.value("error", "HTTP " + std::to_string(status));
-        if (const std::string hint = json.value("hint", ""); !hint.empty()) error += "; " + hint;
-        return fail(Errc::invalid_argument, error);
-    }
-    return json;
+    return perform(handle.get(), url, base_url_);
+}
+
+Result<nlohmann::json> ApiClient::change(const std::string& method, const std::string& path,
+                                         const nlohmann::json& body) const {
+    const std::unique_ptr<CURL, EasyCloser> handle(curl_easy_init());
+    if (!handle) return fail(Errc::io, "libcurl cannot be used");
+    const std::unique_ptr<curl_slist, ListCloser> headers(
+        curl_slist_append(nullptr, "Content-Type: application/json"));
+    const std::string text = body.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+    curl_easy_setopt(handle.get(), CURLOPT_CUSTOMREQUEST, method.c_str());
+    curl_easy_setopt(handle.get(), CURLOPT_HTTPHEADER, headers.get());
+    curl_easy_setopt(handle.get(), CURLOPT_COPYPOSTFIELDS, text.c_str());
+    return perform(handle.get(), base_url_ + path, base_url_);
 }
 
 }  // namespace ridgeline::collector

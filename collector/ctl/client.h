@@ -19,6 +19,9 @@ class ApiClient {
     // refused, in its words.
     Result<nlohmann::json> get(const std::string& path,
                                const std::map<std::string, std::string>& args) const;
+    // `method` is POST or DELETE.
+    Result<nlohmann::json> change(const std::string& method, const std::string& path,
+                                  const nlohmann::json& body) const;
 
   private:
     std::string base_url_;

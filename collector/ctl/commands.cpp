@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "collector/ctl/print.h"
 #include "collector/ctl/table.h"
 #include "collector/ctl/terminal.h"
 #include "collector/ctl/top_model.h"
@@ -14,37 +15,7 @@
 
 namespace ridgeline::collector {
 
-namespace {
-
 using nlohmann::json;
-
-int complain(const Error& error, std::ostream& err) {
-    err << "ridgeline: " << error.context << '\n';
-    return kExitUnreachable;
-}
-
-void print_json(const json& document, std::ostream& out) {
-    out << document.dump(2, ' ', false, json::error_handler_t::replace) << '\n';
-}
-
-std::string text_of(const json& entry, const char* key) {
-    const auto it = entry.find(key);
-    return it == entry.end() || !it->is_string() ? "-" : printable(it->get<std::string>(), 500);
-}
-
-std::string pairs_of(const json& entry, const char* key) {
-    std::string out;
-    const auto pairs = entry.find(key);
-    if (pairs == entry.end() || !pairs->is_object()) return out;
-    for (const auto& [name, value] : pairs->items()) {
-        if (!value.is_string()) continue;
-        if (!out.empty()) out += ' ';
-        out += printable(name, 100) + '=' + printable(value.get<std::string>(), 200);
-    }
-    return out;
-}
-
-}  // namespace
 
 int run_hosts(const ApiClient& client, const OutputOptions& output, std::ostream& out,
               std::ostream& err) {
@@ -55,23 +26,29 @@ int run_hosts(const ApiClient& client, const OutputOptions& output, std::ostream
         return kExitOk;
     }
     std::vector<std::vector<std::string>> rows;
+    bool any_named = false;
     for (const json& host : answer->value("hosts", json::array())) {
-        rows.push_back({text_of(host, "id"), host.value("connected", false) ? "yes" : "no",
+        const std::string name = printable(host.value("name", ""), 300);
+        any_named = any_named || !name.empty();
+        rows.push_back({text_of(host, "id"), name, text_of(host, "enrolled"),
+                        host.value("connected", false) ? "yes" : "no",
                         text_of(host, "last_sample").substr(0, 19),
                         std::to_string(host.value("series", 0)),
                         std::to_string(host.value("batches_lost", 0)), pairs_of(host, "tags")});
     }
     if (rows.empty()) {
-        out << "no host has sent anything yet\n";
+        out << "no host has sent anything yet; ridgeline token create makes a token for one\n";
         return kExitOk;
     }
-    out << format_table({{"HOST", false, true},
-                         {"CONNECTED"},
-                         {"LAST SAMPLE (UTC)"},
-                         {"SERIES", true},
-                         {"LOST", true},
-                         {"TAGS", false, true}},
-                        rows, output.width, output.utf8);
+    std::vector<Column> columns = {{"HOST", false, true}, {"NAME", false, true}, {"ENROLLED BY"},
+                                   {"CONNECTED"},         {"LAST SAMPLE (UTC)"}, {"SERIES", true},
+                                   {"LOST", true},        {"TAGS", false, true}};
+    if (!any_named) {
+        columns.erase(columns.begin() + 1);
+        for (auto& row : rows)
+            row.erase(row.begin() + 1);
+    }
+    out << format_table(columns, rows, output.width, output.utf8);
     return kExitOk;
 }
 

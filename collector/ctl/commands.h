@@ -5,6 +5,7 @@
 #include <chrono>
 #include <iosfwd>
 #include <string>
+#include <vector>
 
 #include "collector/ctl/client.h"
 
@@ -26,6 +27,23 @@ struct OutputOptions {
 
 int run_hosts(const ApiClient& client, const OutputOptions& output, std::ostream& out,
               std::ostream& err);
+int run_host_revoke(const ApiClient& client, const std::string& host, const OutputOptions& output,
+                    std::ostream& out, std::ostream& err);
+int run_host_rename(const ApiClient& client, const std::string& host, const std::string& name,
+                    const OutputOptions& output, std::ostream& out, std::ostream& err);
+
+struct TokenOptions {
+    std::string ttl;  // empty: the collector's default
+    std::uint32_t max_uses = 1;
+    std::vector<std::string> tags;  // "key=value"
+    std::vector<std::string> addresses;
+};
+int run_token_create(const ApiClient& client, const TokenOptions& options,
+                     const OutputOptions& output, std::ostream& out, std::ostream& err);
+int run_token_list(const ApiClient& client, const OutputOptions& output, std::ostream& out,
+                   std::ostream& err);
+int run_token_revoke(const ApiClient& client, const std::string& id, const OutputOptions& output,
+                     std::ostream& out, std::ostream& err);
 
 struct SeriesOptions {
     std::string host;

@@ -13,6 +13,8 @@ namespace ridgeline::collector {
 
 struct HostView {
     std::string id;
+    std::string name;      // what people call it; empty: its id
+    std::string enrolled;  // "token", "file", or "no": revoked, or its file is gone
     std::string agent_version;
     std::map<std::string, std::string> tags;
     std::map<std::string, std::string> facts;

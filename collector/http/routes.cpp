@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "collector/http/enrollment_api.h"
 #include "collector/http/prometheus_text.h"
 #include "common/base/clock.h"
 #include "common/base/units.h"
@@ -71,7 +72,12 @@ ApiResponse get_index() {
         "/api/v1/hosts\n"
         "/api/v1/series            ?host=GLOB&metric=GLOB&attr.KEY=GLOB&limit=N&offset=N\n"
         "/api/v1/query             ?metric=NAME&host=GLOB&attr.KEY=GLOB&from=-15m&to=now&step=10s\n"
-        "/api/v1/alerts            ?state=firing|pending|resolved|episode&since=-24h&limit=N\n"};
+        "/api/v1/alerts            ?state=firing|pending|resolved|episode&since=-24h&limit=N\n"
+        "/api/v1/tokens            enrolment tokens; POST {ttl, max_uses, tags, endpoints} makes "
+        "one\n"
+        "/api/v1/tokens/ID         DELETE\n"
+        "/api/v1/hosts/ID/revoke   POST\n"
+        "/api/v1/hosts/ID/rename   POST {name}\n"};
 }
 
 ApiResponse get_hosts(ApiModel& model, const QueryReader& args) {
@@ -79,6 +85,8 @@ ApiResponse get_hosts(ApiModel& model, const QueryReader& args) {
     json hosts = json::array();
     for (const HostView& host : model.hosts()) {
         hosts.push_back({{"id", host.id},
+                         {"name", host.name},
+                         {"enrolled", host.enrolled},
                          {"agent_version", host.agent_version},
                          {"tags", host.tags},
                          {"facts", host.facts},
@@ -220,7 +228,13 @@ ApiResponse get_metrics(ApiModel& model, const QueryReader& args) {
 
 }  // namespace
 
-ApiResponse handle_request(ApiModel& model, const ApiRequest& request) {
+ApiResponse handle_request(ApiModel& model, EnrollmentApi& enrollment, const ApiRequest& request) {
+    if (auto response = handle_enrollment(enrollment, request)) return std::move(*response);
+    if (!request.reads()) {
+        ApiResponse response = refusal(405, "only GET and HEAD", "this route only reads");
+        response.allow = "GET, HEAD";
+        return response;
+    }
     const QueryReader args(request.args);
     if (request.path == "/") return get_index();
     if (request.path == "/healthz") return {200, kText, "ok\n"};

@@ -1,7 +1,5 @@
 #include "collector/http/server.h"
 
-#include <cstring>
-
 #include <arpa/inet.h>
 #include <microhttpd.h>
 #include <netinet/in.h>
@@ -18,6 +16,7 @@ constexpr unsigned kConnectionsPerAddressMax = 128;
 constexpr unsigned kIdleTimeoutSeconds = 30;
 constexpr std::size_t kConnectionMemoryBytes = 32 * 1024;  // bounds request line and headers
 constexpr std::size_t kArgsMax = 64;
+constexpr std::size_t kBodyBytesMax = 64 * 1024;
 
 }  // namespace
 
@@ -75,8 +74,8 @@ struct HttpServer::Impl {
         MHD_add_response_header(raw, MHD_HTTP_HEADER_CONTENT_TYPE, response.content_type.c_str());
         MHD_add_response_header(raw, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
         MHD_add_response_header(raw, "X-Content-Type-Options", "nosniff");
-        if (response.status == MHD_HTTP_METHOD_NOT_ALLOWED)
-            MHD_add_response_header(raw, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
+        if (!response.allow.empty())
+            MHD_add_response_header(raw, MHD_HTTP_HEADER_ALLOW, response.allow.c_str());
         const MHD_Result queued = MHD_queue_response(connection, response.status, raw);
         MHD_destroy_response(raw);
         return queued;
@@ -89,30 +88,48 @@ struct HttpServer::Impl {
         return MHD_YES;
     }
 
+    // A request's body while it arrives; what is too long is read and dropped.
+    struct Upload {
+        std::string body;
+        bool too_long = false;
+        void take(std::string_view bytes) {
+            too_long = too_long || body.size() + bytes.size() > kBodyBytesMax;
+            if (!too_long) body += bytes;
+        }
+    };
+
+    static void on_completed(void*, MHD_Connection*, void** context, MHD_RequestTerminationCode) {
+        delete static_cast<Upload*>(*context);
+        *context = nullptr;
+    }
+
     static MHD_Result on_request(void* cls, MHD_Connection* connection, const char* url,
-                                 const char* method, const char*, const char*,
+                                 const char* method, const char*, const char* data,
                                  std::size_t* upload_size, void** context) {
         auto& self = *static_cast<Impl*>(cls);
         // The first call has the headers alone; answering then would cut off a body that the client
         // still sends.
-        static int seen = 0;
         if (*context == nullptr) {
-            *context = &seen;
+            *context = new Upload;
             return MHD_YES;
         }
+        auto& upload = *static_cast<Upload*>(*context);
         if (*upload_size > 0) {
-            *upload_size = 0;  // bodies are read and dropped
+            upload.take({data, *upload_size});
+            *upload_size = 0;
             return MHD_YES;
         }
         ++self.stats.requests;
         ApiResponse response;
-        if (std::strcmp(method, "GET") != 0 && std::strcmp(method, "HEAD") != 0) {
-            response = {MHD_HTTP_METHOD_NOT_ALLOWED, "application/json",
-                        "{\"error\":\"only GET and HEAD\",\"hint\":\"the API of this version only "
-                        "reads\"}\n"};
+        if (upload.too_long) {
+            response = {MHD_HTTP_CONTENT_TOO_LARGE, "application/json",
+                        "{\"error\":\"the body is longer than 64 KiB\",\"hint\":\"\"}\n", ""};
         } else {
-            ApiRequest request{url, {}};
+            ApiRequest request{url, {}, method, "", std::move(upload.body)};
             MHD_get_connection_values(connection, MHD_GET_ARGUMENT_KIND, &add_arg, &request.args);
+            const char* type = MHD_lookup_connection_value(connection, MHD_HEADER_KIND,
+                                                           MHD_HTTP_HEADER_CONTENT_TYPE);
+            if (type != nullptr) request.content_type = type;
             response = self.handler(request);
         }
         if (response.status >= 400 && response.status < 500) ++self.stats.client_errors;
@@ -144,7 +161,8 @@ Result<std::unique_ptr<HttpServer>> HttpServer::start(net::Loop& loop, const Lis
         reinterpret_cast<sockaddr*>(&storage), MHD_OPTION_CONNECTION_LIMIT, kConnectionsMax,
         MHD_OPTION_PER_IP_CONNECTION_LIMIT, kConnectionsPerAddressMax,
         MHD_OPTION_CONNECTION_TIMEOUT, kIdleTimeoutSeconds, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-        kConnectionMemoryBytes, MHD_OPTION_END);
+        kConnectionMemoryBytes, MHD_OPTION_NOTIFY_COMPLETED, &Impl::on_completed, nullptr,
+        MHD_OPTION_END);
     if (impl->daemon == nullptr) {
         return fail(Errc::io, "http: cannot listen on " + address.host + ":" +
                                   std::to_string(address.port) +

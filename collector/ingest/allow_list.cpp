@@ -21,17 +21,24 @@ bool is_host_id(std::string_view text) {
 std::optional<std::string> AllowList::find(std::string_view public_z85) {
     auto it = host_by_key_.find(public_z85);
     const bool known = it != host_by_key_.end();
-    if (known && written_at(file_of(it->second)) == written_at_[it->second]) return it->second;
+    if (known && written_at(file_of(it->second)) == files_[it->second].written_at)
+        return it->second;
     // A key that is replaced in its file leaves the directory's time stamp as it was.
     if (known) read_at_.reset();
-    reload_if_changed();
+    refresh();
     it = host_by_key_.find(public_z85);
     if (it == host_by_key_.end()) return {};
     return it->second;
 }
 
-std::filesystem::path AllowList::file_of(const std::string& host) const {
-    return directory_ / (host + ".pub");
+std::optional<std::string> AllowList::key_of(std::string_view host) const {
+    const auto it = files_.find(host);
+    if (it == files_.end()) return {};
+    return it->second.key;
+}
+
+std::filesystem::path AllowList::file_of(std::string_view host) const {
+    return directory_ / (std::string(host) + ".pub");
 }
 
 std::optional<AllowList::Stamp> AllowList::written_at(const std::filesystem::path& file) {
@@ -41,7 +48,7 @@ std::optional<AllowList::Stamp> AllowList::written_at(const std::filesystem::pat
     return stamp;
 }
 
-void AllowList::reload_if_changed() {
+bool AllowList::refresh() {
     std::error_code error;
     const auto changed = std::filesystem::last_write_time(directory_, error);
     const auto now = Stamp::clock::now();
@@ -50,7 +57,7 @@ void AllowList::reload_if_changed() {
     // time stamp is coarse, so a directory that has only just changed is read again until the stamp
     // has aged.
     const bool looked_lately = now >= looked_at_ && now - looked_at_ < kLookAgain;
-    if (!error && read_at_ == changed && looked_lately) return;
+    if (!error && read_at_ == changed && looked_lately) return false;
     const bool settled = !error && now - changed > kStampSettles;
     std::vector<std::filesystem::path> files;
     if (!error) {
@@ -63,12 +70,12 @@ void AllowList::reload_if_changed() {
         // An unreadable directory admits nobody new; who is enrolled stays so.
         problems_ = {directory_.string() + ": " + error.message()};
         read_at_.reset();
-        return;
+        return false;
     }
     read_at_.reset();
     if (settled) read_at_ = changed;
     looked_at_ = now;
-    written_at_.clear();
+    files_.clear();
     problems_.clear();
     host_by_key_.clear();
     std::sort(files.begin(), files.end());
@@ -85,10 +92,11 @@ void AllowList::reload_if_changed() {
             continue;
         }
         const auto [it, added] = host_by_key_.emplace(*key, host);
-        if (added) written_at_[host] = stamp;
+        if (added) files_[host] = {stamp, *key};
         if (!added)
             problems_.push_back(file.string() + ": the same key is enrolled for " + it->second);
     }
+    return true;
 }
 
 }  // namespace ridgeline::collector

@@ -27,6 +27,11 @@ class AllowList {
     // The host enrolled with this key (40 characters of Z85). Looks at the time
     // stamp of the key's own file first, for a key it does not know at the directory's.
     std::optional<std::string> find(std::string_view public_z85);
+    // The key in the host's file, as of the last reading.
+    std::optional<std::string> key_of(std::string_view host) const;
+    std::filesystem::path file_of(std::string_view host) const;
+    // Reads the directory again if it has changed; true when it was read.
+    bool refresh();
 
     // What was wrong with which file at the last reading; those files are left out.
     const std::vector<std::string>& problems() const { return problems_; }
@@ -35,13 +40,15 @@ class AllowList {
   private:
     using Stamp = std::filesystem::file_time_type;
     static std::optional<Stamp> written_at(const std::filesystem::path& file);
-    std::filesystem::path file_of(const std::string& host) const;
-    void reload_if_changed();
 
     std::filesystem::path directory_;
     std::optional<Stamp> read_at_;  // the directory's stamp then
     Stamp looked_at_{};
-    std::map<std::string, std::optional<Stamp>> written_at_;  // each enrolled host's file
+    struct File {
+        std::optional<Stamp> written_at;
+        std::string key;
+    };
+    std::map<std::string, File, std::less<>> files_;  // by enrolled host
     std::map<std::string, std::string, std::less<>> host_by_key_;
     std::vector<std::string> problems_;
 };

@@ -53,6 +53,9 @@ void Ingest::on_message(std::string_view connection, std::string_view host, std:
         handle(connection, host, *batch, out);
     } else if (auto* reply = std::get_if<wire::SchemaReply>(&*message)) {
         handle(connection, host, *reply, out);
+    } else if (const auto* change = std::get_if<wire::KeyChange>(&*message);
+               change != nullptr && on_key_change_) {
+        out.push_back({std::string(connection), on_key_change_(host, *change)});
     } else {
         ++stats_.unknown_kind;  // a message that only a collector sends
     }

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <list>
 #include <map>
 #include <memory>
@@ -67,8 +68,12 @@ struct Outgoing {
 
 class Ingest {
   public:
-    Ingest(Log& log, const Clock& clock, IngestLimits limits)
-        : log_(log), clock_(clock), limits_(limits) {}
+    // Whether a host may have another key.
+    using OnKeyChange =
+        std::function<wire::KeyChangeReply(std::string_view host, const wire::KeyChange&)>;
+
+    Ingest(Log& log, const Clock& clock, IngestLimits limits, OnKeyChange on_key_change = {})
+        : log_(log), clock_(clock), limits_(limits), on_key_change_(std::move(on_key_change)) {}
 
     // `host` is the one enrolled with the key the connection authenticated with.
     void on_message(std::string_view connection, std::string_view host, std::string_view bytes,
@@ -113,6 +118,7 @@ class Ingest {
     Log& log_;
     const Clock& clock_;
     IngestLimits limits_;
+    OnKeyChange on_key_change_;
     IngestStats stats_;
     std::map<std::string, HostState, std::less<>> hosts_;
     std::map<std::string, std::string, std::less<>> peers_;  // connection -> host

@@ -1,5 +1,8 @@
 #include "collector/ingest/zmq_listener.h"
 
+#include <arpa/inet.h>
+#include <sys/socket.h>
+
 #include "common/log/log.h"
 
 namespace ridgeline::collector {
@@ -23,9 +26,10 @@ constexpr std::size_t kZapFrames = 7;
 
 Result<std::unique_ptr<ZmqListener>> ZmqListener::open(net::Loop& loop, net::ZmqContext& context,
                                                        const Options& options,
-                                                       const net::KeyPair& keys, AllowList& allowed,
+                                                       const net::KeyPair& keys, Admits admits,
                                                        OnMessage on_message) {
-    std::unique_ptr<ZmqListener> listener(new ZmqListener(allowed, std::move(on_message)));
+    std::unique_ptr<ZmqListener> listener(
+        new ZmqListener(std::move(admits), std::move(on_message)));
     // ZAP first: a socket that binds before its handler is there would let nobody in, or, without a
     // domain, anybody.
     RL_ASSIGN_OR_RETURN(listener->zap_, net::ZmqSocket::open(context, ZMQ_ROUTER));
@@ -66,21 +70,19 @@ void ZmqListener::serve_zap() {
         if (!frames || frames->empty()) return;
         if (frames->size() < kZapFrames + 2) continue;
         const auto frame = [&](std::size_t i) { return (*frames)[i + 2].bytes(); };
-        std::optional<std::string> host;
-        if (frame(0) == "1.0" && frame(5) == "CURVE") {
-            if (const auto key = net::key_bytes_to_z85(frame(6))) host = allowed_.find(*key);
-        }
-        host ? ++stats_.admitted : ++stats_.denied;
-        if (!host) {
+        const bool curve = frame(0) == "1.0" && frame(5) == "CURVE";
+        const std::string key = curve ? net::key_bytes_to_z85(frame(6)).value_or("") : "";
+        const bool admitted = !key.empty() && admits_(key).has_value();
+        admitted ? ++stats_.admitted : ++stats_.denied;
+        if (!admitted) {
             static log::RateLimit limit(10);
-            const auto key = net::key_bytes_to_z85(frame(6));
             limit.write(log::Level::notice, "a key that is not enrolled was turned away",
-                        {{"address", frame(3)}, {"key", key ? *key : std::string("none")}});
+                        {{"address", frame(3)}, {"key", key.empty() ? "none" : key}});
         }
         // 200 and 400 only: a client that is answered 300 or 500 hangs instead of failing.
-        const auto sent = zap_->send_multipart({(*frames)[0].bytes(), "", "1.0", frame(1),
-                                                host ? "200" : "400", host ? "OK" : "not enrolled",
-                                                host ? std::string_view(*host) : "", ""});
+        const auto sent = zap_->send_multipart(
+            {(*frames)[0].bytes(), "", "1.0", frame(1), admitted ? "200" : "400",
+             admitted ? "OK" : "not enrolled", admitted ? std::string_view(key) : "", ""});
         if (!sent || !*sent) ++stats_.replies_dropped;
     }
 }
@@ -89,13 +91,57 @@ void ZmqListener::serve_agents() {
     for (int n = 0; n < kMessagesPerTurn; ++n) {
         auto frames = router_->receive(2);
         if (!frames || frames->empty()) return;
-        const std::string_view host = frames->back().property("User-Id");
-        if (frames->size() != 2 || host.empty()) {
+        const std::string key(frames->back().property("User-Id"));
+        if (frames->size() != 2 || key.empty()) {
             ++stats_.malformed;
             continue;
         }
-        on_message_((*frames)[0].bytes(), host, (*frames)[1].bytes());
+        remember(frames->back(), key);
+        if (const auto admission = admits_(key)) {
+            on_message_({(*frames)[0].bytes(), key, *admission}, (*frames)[1].bytes());
+        } else {
+            recheck();
+        }
     }
+}
+
+void ZmqListener::remember(const net::ZmqFrame& frame, std::string_view key) {
+    const int fd = frame.source_fd();
+    if (fd < 0) return;
+    Peer& peer = peers_[fd];
+    if (peer.key == key) return;
+    peer.key = key;
+    peer.address = frame.property("Peer-Address");
+}
+
+void ZmqListener::recheck() {
+    for (auto it = peers_.begin(); it != peers_.end();) {
+        const auto peer = it++;
+        if (admits_(peer->second.key)) continue;
+        cut(peer->first, peer->second);
+        peers_.erase(peer);
+    }
+}
+
+// The descriptor is libzmq's and may have been closed, and opened for something else, since it was
+// noted: whoever is there must at least have the same address. At worst another agent of that
+// address connects anew.
+void ZmqListener::cut(int fd, const Peer& peer) {
+    sockaddr_storage storage{};
+    socklen_t size = sizeof storage;
+    if (::getpeername(fd, reinterpret_cast<sockaddr*>(&storage), &size) != 0) return;
+    char text[INET6_ADDRSTRLEN] = "";
+    if (storage.ss_family == AF_INET) {
+        ::inet_ntop(AF_INET, &reinterpret_cast<sockaddr_in&>(storage).sin_addr, text, sizeof text);
+    } else if (storage.ss_family == AF_INET6) {
+        ::inet_ntop(AF_INET6, &reinterpret_cast<sockaddr_in6&>(storage).sin6_addr, text,
+                    sizeof text);
+    }
+    if (peer.address != text) return;
+    if (::shutdown(fd, SHUT_RDWR) != 0) return;
+    ++stats_.cut;
+    log::notice("connection cut: its key is no longer valid",
+                {{"address", peer.address}, {"key", peer.key}});
 }
 
 void ZmqListener::send(std::string_view connection, std::string_view message) {

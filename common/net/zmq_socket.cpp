@@ -52,6 +52,10 @@ std::string_view ZmqFrame::property(const char* name) const {
     return value == nullptr ? std::string_view{} : std::string_view{value};
 }
 
+int ZmqFrame::source_fd() const {
+    return zmq_msg_get(&message_, ZMQ_SRCFD);
+}
+
 void ZmqSocket::Closer::operator()(void* socket) const {
     zmq_close(socket);
 }

@@ -43,6 +43,8 @@ class ZmqFrame {
     // A property of the connection it came over, e.g. "User-Id" (set by ZAP); empty when there is
     // none.
     std::string_view property(const char* name) const;
+    // The descriptor of the TCP socket it came over, or -1. libzmq's: it may be closed at any time.
+    int source_fd() const;
     zmq_msg_t* raw() { return &message_; }
 
   private:

@@ -5,10 +5,11 @@
 #include <vector>
 
 #include "collector/http/api_model.h"
+#include "collector/http/enrollment_api.h"
 
 namespace ridgeline::test {
 
-class FakeApiModel : public collector::ApiModel {
+class FakeApiModel : public collector::ApiModel, public collector::EnrollmentApi {
   public:
     std::vector<collector::HostView> hosts_answer;
     std::vector<collector::SeriesView> series_answer;
@@ -49,6 +50,38 @@ class FakeApiModel : public collector::ApiModel {
     }
     std::string not_ready() override { return not_ready_answer; }
     std::int64_t now_ms() const override { return 1'772'445'600'000; }  // 2026-03-02T10:00:00Z
+
+    std::vector<collector::TokenView> tokens_answer;
+    collector::TokenArgs last_token;
+    std::string last_removed, last_revoked, last_renamed, last_name;
+
+    std::vector<collector::TokenView> tokens() override { return tokens_answer; }
+    Result<collector::TokenView> create_token(const collector::TokenArgs& args) override {
+        last_token = args;
+        collector::TokenView view;
+        view.id = "0123abcd";
+        view.line = "rlt1_secret";
+        view.expires_ms = now_ms() + args.lifetime.count();
+        view.uses_max = args.uses_max;
+        view.tags = args.tags;
+        view.endpoints = args.endpoints;
+        return view;
+    }
+    Result<void> remove_token(const std::string& id) override {
+        last_removed = id;
+        if (id != "0123abcd") return fail(Errc::not_found, "no token " + id);
+        return {};
+    }
+    Result<std::string> revoke_host(const std::string& id) override {
+        last_revoked = id;
+        if (id == "nobody") return fail(Errc::not_found, "no enrolled host " + id);
+        return std::string();
+    }
+    Result<void> rename_host(const std::string& id, const std::string& name) override {
+        last_renamed = id;
+        last_name = name;
+        return {};
+    }
 };
 
 }  // namespace ridgeline::test

@@ -20,13 +20,13 @@ namespace {
 // Serves `model` on a thread of its own while it lives.
 class Served {
   public:
-    explicit Served(ApiModel& model) {
+    explicit Served(test::FakeApiModel& model) {
         std::atomic<bool> ready = false;
         thread_ = std::thread([&, this] {
             net::Loop loop;
             {
                 auto server = HttpServer::start(loop, {"127.0.0.1", 0}, [&](const ApiRequest& r) {
-                                  return handle_request(model, r);
+                                  return handle_request(model, model, r);
                               }).value();
                 net::Timer watch(loop, [&] {
                     if (stop_) loop.stop();
@@ -56,6 +56,7 @@ test::FakeApiModel small_fleet() {
     test::FakeApiModel model;
     HostView host;
     host.id = "web-1";
+    host.enrolled = "token";
     host.connected = true;
     host.tags = {{"role", "web"}};
     host.series = 129;
@@ -83,8 +84,8 @@ TEST_CASE("hosts, series and alerts are printed as tables and as JSON", "[ctl]")
     std::ostringstream out, err;
     CHECK(run_hosts(served.client(), {}, out, err) == kExitOk);
     CHECK(out.str() ==
-          "HOST   CONNECTED  LAST SAMPLE (UTC)    SERIES  LOST  TAGS\n"
-          "web-1  yes        2026-03-02T10:00:00     129     0  role=web\n");
+          "HOST   ENROLLED BY  CONNECTED  LAST SAMPLE (UTC)    SERIES  LOST  TAGS\n"
+          "web-1  token        yes        2026-03-02T10:00:00     129     0  role=web\n");
     out.str("");
     CHECK(run_series(served.client(), {}, {}, out, err) == kExitOk);
     CHECK(out.str().find("web-1  system.cpu.utilization   50.0%  state=used") != std::string::npos);
@@ -109,7 +110,9 @@ TEST_CASE("an empty fleet is said in words", "[ctl]") {
     CHECK(run_hosts(served.client(), {}, out, err) == kExitOk);
     CHECK(run_series(served.client(), {}, {}, out, err) == kExitOk);
     CHECK(run_alerts(served.client(), {}, {}, out, err) == kExitOk);
-    CHECK(out.str() == "no host has sent anything yet\nno series match\nnothing fires\n");
+    CHECK(out.str() ==
+          "no host has sent anything yet; ridgeline token create makes a token for one\nno series "
+          "match\nnothing fires\n");
 }
 
 TEST_CASE("a collector that is not there is told with what to do", "[ctl]") {

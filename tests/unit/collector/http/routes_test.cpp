@@ -18,7 +18,10 @@ namespace {
 struct Api {
     test::FakeApiModel model;
     ApiResponse get(const std::string& path, QueryArgs args = {}) {
-        return handle_request(model, {path, std::move(args)});
+        ApiRequest request;
+        request.path = path;
+        request.args = std::move(args);
+        return handle_request(model, model, request);
     }
     json ask(const std::string& path, QueryArgs args = {}) {
         const ApiResponse response = get(path, std::move(args));
@@ -157,4 +160,75 @@ TEST_CASE("only loopback is listened on", "[http]") {
                             "127.0.0.1:70000", ":80", ""}) {
         CHECK_FALSE(check_listen_address(bad));
     }
+}
+
+namespace {
+ApiRequest change(const std::string& method, const std::string& path,
+                  const std::string& body = "") {
+    return {path, {}, method, "application/json", body};
+}
+}  // namespace
+
+TEST_CASE("a token is made as it was asked for", "[routes][enroll]") {
+    test::FakeApiModel model;
+    const auto made = handle_request(
+        model, model,
+        change("POST", "/api/v1/tokens",
+               R"({"ttl":"30m","max_uses":5,"tags":{"role":"web"},"endpoints":["tcp://c:1"]})"));
+    CHECK(made.status == 201);
+    CHECK(json::parse(made.body)["token"] == "rlt1_secret");
+    CHECK(model.last_token.lifetime == std::chrono::minutes{30});
+    CHECK(model.last_token.uses_max == 5);
+    CHECK(model.last_token.tags == std::map<std::string, std::string>{{"role", "web"}});
+    CHECK(model.last_token.endpoints == std::vector<std::string>{"tcp://c:1"});
+
+    CHECK(handle_request(model, model, change("POST", "/api/v1/tokens")).status == 201);
+    for (const char* bad : {"[]", "{", R"({"ttl":5})", R"({"ttl":"soon"})", R"({"max_uses":-1})",
+                            R"({"max_uses":1e99})", R"({"tags":["a"]})", R"({"tags":{"a":1}})",
+                            R"({"uses":1})", R"({"endpoints":"tcp://c:1"})"}) {
+        CAPTURE(bad);
+        CHECK(handle_request(model, model, change("POST", "/api/v1/tokens", bad)).status == 400);
+    }
+}
+
+TEST_CASE("a list of tokens shows no secret", "[routes][enroll]") {
+    test::FakeApiModel model;
+    TokenView token;
+    token.id = "0123abcd";
+    model.tokens_answer = {token};
+    ApiRequest request;
+    request.path = "/api/v1/tokens";
+    const json answer = json::parse(handle_request(model, model, request).body);
+    CHECK(answer["tokens"][0]["id"] == "0123abcd");
+    CHECK_FALSE(answer["tokens"][0].contains("token"));
+}
+
+TEST_CASE("what changes something says so in method and type", "[routes][enroll]") {
+    test::FakeApiModel model;
+    const auto status = [&](ApiRequest request) {
+        return handle_request(model, model, request).status;
+    };
+    CHECK(status(change("DELETE", "/api/v1/tokens/0123abcd")) == 200);
+    CHECK(status(change("DELETE", "/api/v1/tokens/other")) == 404);
+    CHECK(status(change("GET", "/api/v1/tokens/0123abcd")) == 405);
+    CHECK(status(change("POST", "/api/v1/hosts/web:1/revoke", "{}")) == 200);
+    CHECK(model.last_revoked == "web:1");
+    CHECK(status(change("POST", "/api/v1/hosts/nobody/revoke", "{}")) == 404);
+    CHECK(status(change("GET", "/api/v1/hosts/web/revoke")) == 405);
+    CHECK(status(change("POST", "/api/v1/hosts/web/rename", R"({"name":"shop"})")) == 200);
+    CHECK(model.last_renamed == "web");
+    CHECK(model.last_name == "shop");
+    CHECK(status(change("POST", "/api/v1/hosts/web/rename", "{}")) == 400);
+    CHECK(status(change("POST", "/api/v1/hosts/web/explode", "{}")) == 404);
+    CHECK(status(change("POST", "/api/v1/hosts", "{}")) == 405);
+    CHECK(status(change("DELETE", "/api/v1/alerts")) == 405);
+
+    // A form on a strange site can send this; it cannot send application/json unasked.
+    model.last_revoked.clear();
+    ApiRequest form = change("POST", "/api/v1/hosts/web/revoke", "{}");
+    form.content_type = "text/plain";
+    CHECK(status(form) == 415);
+    form.content_type = "";
+    CHECK(status(form) == 415);
+    CHECK(model.last_revoked.empty());
 }

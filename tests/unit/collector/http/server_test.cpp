@@ -53,9 +53,12 @@ void serve(const std::function<void(std::uint16_t)>& client) {
     net::Loop loop;
     {
         auto server = HttpServer::start(loop, {"127.0.0.1", 0}, [](const ApiRequest& request) {
-                          return ApiResponse{200, "text/plain",
-                                             "path " + request.path + " args " +
-                                                 std::to_string(request.args.size())};
+                          ApiResponse response{request.reads() ? 200U : 405U, "text/plain",
+                                               request.method + " path " + request.path + " args " +
+                                                   std::to_string(request.args.size()) + " type " +
+                                                   request.content_type + " body " + request.body};
+                          if (!request.reads()) response.allow = "GET, HEAD";
+                          return response;
                       }).value();
         std::atomic<bool> done = false;
         net::Timer watch(loop, [&] {
@@ -85,11 +88,25 @@ TEST_CASE("requests are answered with the headers that keep browsers from guessi
             ask(port, "HEAD / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
         CHECK(head.find("HTTP/1.1 200") == 0);
         CHECK(head.find("path /") == std::string::npos);
-        const std::string post = ask(
-            port,
-            "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello");
+        const std::string post =
+            ask(port,
+                "POST / HTTP/1.1\r\nHost: h\r\nContent-Type: text/x\r\nContent-Length: 5\r\n"
+                "Connection: close\r\n\r\nhello");
         CHECK(post.find("HTTP/1.1 405") == 0);
+        CHECK(post.find("POST path / args 0 type text/x body hello") != std::string::npos);
         CHECK(post.find("Allow: GET, HEAD") != std::string::npos);
+    });
+}
+
+TEST_CASE("a body that is too long is refused, and none is kept", "[http]") {
+    serve([](std::uint16_t port) {
+        const auto post = [&](std::size_t size) {
+            return ask(port, "POST / HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: " +
+                                 std::to_string(size) + "\r\n\r\n" + std::string(size, 'b'));
+        };
+        CHECK(post(64 * 1024).find("HTTP/1.1 405") == 0);
+        CHECK(post(64 * 1024 + 1).find("HTTP/1.1 413") == 0);
+        CHECK(post(5'000'000).find("HTTP/1.1 413") == 0);
     });
 }
 

@@ -43,9 +43,11 @@ class Statement {
 
 class Database {
   public:
-    // WAL, synchronous=NORMAL: a power cut may lose the last transactions but never leaves half of
-    // one; what they held is worked out again from the log.
-    static Result<Database> open(const std::filesystem::path& file);
+    // In WAL mode. A power cut never leaves half of a transaction; with `recent_may_go` it may lose
+    // the last ones (synchronous=NORMAL), which suits what is worked out again from the log, else
+    // each is durable when it returns.
+    enum class Durability { recent_may_go, each };
+    static Result<Database> open(const std::filesystem::path& file, Durability durability);
 
     Result<void> execute(const std::string& sql);
     Result<Statement> prepare(std::string_view sql);

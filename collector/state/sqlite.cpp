@@ -1,4 +1,4 @@
-#include "collector/alert/sqlite.h"
+#include "collector/state/sqlite.h"
 
 #include <sqlite3.h>
 
@@ -68,7 +68,7 @@ bool Statement::is_null(int column) const {
     return sqlite3_column_type(statement_.get(), column) == SQLITE_NULL;
 }
 
-Result<Database> Database::open(const std::filesystem::path& file) {
+Result<Database> Database::open(const std::filesystem::path& file, Durability durability) {
     Database database;
     sqlite3* raw = nullptr;
     const int code =
@@ -76,8 +76,9 @@ Result<Database> Database::open(const std::filesystem::path& file) {
     database.database_.reset(raw);
     if (code != SQLITE_OK) return database_fail(raw, file.string());
     sqlite3_busy_timeout(raw, 1000);
-    RL_TRY(database.execute(
-        "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON;"));
+    const std::string synchronous = durability == Durability::each ? "FULL" : "NORMAL";
+    RL_TRY(database.execute("PRAGMA journal_mode=WAL; PRAGMA synchronous=" + synchronous +
+                            "; PRAGMA foreign_keys=ON;"));
     return database;
 }
 
