@@ -40,7 +40,7 @@ int run_hosts(const ApiClient& client, const OutputOptions& output, std::ostream
         out << "no host has sent anything yet; ridgeline token create makes a token for one\n";
         return kExitOk;
     }
-    std::vector<Column> columns = {{"HOST", false, true}, {"NAME", false, true}, {"ENROLLED BY"},
+    std::vector<Column> columns = {{"HOST", false, true}, {"NAME", false, true}, {"KEY BY"},
                                    {"CONNECTED"},         {"LAST SAMPLE (UTC)"}, {"SERIES", true},
                                    {"LOST", true},        {"TAGS", false, true}};
     if (!any_named) {

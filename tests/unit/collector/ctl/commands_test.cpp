@@ -84,8 +84,8 @@ TEST_CASE("hosts, series and alerts are printed as tables and as JSON", "[ctl]")
     std::ostringstream out, err;
     CHECK(run_hosts(served.client(), {}, out, err) == kExitOk);
     CHECK(out.str() ==
-          "HOST   ENROLLED BY  CONNECTED  LAST SAMPLE (UTC)    SERIES  LOST  TAGS\n"
-          "web-1  token        yes        2026-03-02T10:00:00     129     0  role=web\n");
+          "HOST   KEY BY  CONNECTED  LAST SAMPLE (UTC)    SERIES  LOST  TAGS\n"
+          "web-1  token   yes        2026-03-02T10:00:00     129     0  role=web\n");
     out.str("");
     CHECK(run_series(served.client(), {}, {}, out, err) == kExitOk);
     CHECK(out.str().find("web-1  system.cpu.utilization   50.0%  state=used") != std::string::npos);
