@@ -47,6 +47,9 @@ using std::chrono::milliseconds;
 
 constexpr milliseconds kLookMax{1000};  // how long a step of the wall clock may go unseen
 constexpr std::chrono::seconds kUplinkRetry{30};
+// 2000-01-01: an earlier time is that of a clock that nobody has set since the machine was switched
+// on, and the collector refuses it. Machines without a battery for it start so.
+const WallTime kClockUnset = from_unix_ms(946'684'800'000);
 constexpr std::chrono::seconds kSettled{30};   // after the start, everything has run once
 constexpr std::chrono::hours kCodeRelease{1};  // rare work, such as a reload, maps code as well
 constexpr milliseconds kFarewell{1000};        // for the last batch to be acknowledged
@@ -79,6 +82,7 @@ class Agent {
     // In the order of the flow.
     void set_sources();
     void look();
+    void look_at_clock();
     void add_round(std::size_t index, Source& source, const SampleInstant& at);
     void journal();
     void look_at_self();
@@ -107,6 +111,8 @@ class Agent {
     std::optional<Identity> identity_;
     bool ec2_busy_ = false;
     WallTime started_ = clock_.wall_now();
+    // While nobody has set the clock: how far it was from the monotonic one.
+    std::optional<std::chrono::nanoseconds> clock_unset_;
 
     net::Loop loop_;
     std::optional<HostRoot> root_;
@@ -211,7 +217,8 @@ void Agent::set_sources() {
 void Agent::look() {
     const bool batch_ends = sampler_.turn();
     journal();
-    if (batch_ends) seal();
+    if (batch_ends && !clock_unset_) seal();
+    look_at_clock();
     look_at_self();
     spool_->retry();
     sync_spool();
@@ -225,12 +232,30 @@ void Agent::look() {
     look_timer_->start(std::clamp(wait, milliseconds{0}, kLookMax));
 }
 
+// Samples that were stamped by a clock that was not set yet wait in the batch, for as long as it
+// has room, and are stamped anew when it is.
+void Agent::look_at_clock() {
+    const WallTime wall = clock_.wall_now();
+    const auto offset = wall.time_since_epoch() - clock_.mono_now().time_since_epoch();
+    if (wall < kClockUnset) {
+        if (!clock_unset_) log::warning("the clock is not set; samples wait until it is");
+        clock_unset_ = offset;
+    } else if (clock_unset_) {
+        // Whole seconds, downwards: the stamps keep their grid and stay in the past.
+        const auto by = std::chrono::floor<std::chrono::seconds>(offset - *clock_unset_);
+        batcher_->shift_stamps(by);
+        clock_unset_.reset();
+        log::notice("the clock is set; waiting samples are stamped anew");
+        seal();
+    }
+}
+
 void Agent::add_round(std::size_t index, Source& source, const SampleInstant& at) {
     batcher_->begin_round(source.name(), at);
     source.emit(*batcher_);
     if (const auto sealed = batcher_->end_round(clock_.wall_now(), clock_.mono_now()))
         spool_batch(*sealed);
-    if (const auto round = batcher_->last_round()) {
+    if (const auto round = batcher_->last_round(); round && !clock_unset_) {
         head_->add(*round, batcher_->schema(), spool_->next_sequence());
         sampled_.emplace_back(index, round->stamp_ms);
     }

@@ -70,12 +70,17 @@ std::vector<SourceStatus> Sampler::status() const {
     return all;
 }
 
+SampleInstant Sampler::instant_of(Task& task, WallTime wall, MonoTime mono) const {
+    const auto since = mono - std::exchange(task.read_at, mono).value_or(mono);
+    return {wall, mono, since > std::max<milliseconds>(2 * task.status.interval, kGapMin)};
+}
+
 void Sampler::read_here(std::size_t index, const SampleInstant& at) {
     const MonoTime begun = clock_->mono_now();
     // Sources before it may have taken their time.
-    const auto read = tasks_[index].source->read({at.wall, begun});
-    const auto took = clock_->mono_now() - begun;
     Task& task = tasks_[index];
+    const auto read = task.source->read(instant_of(task, at.wall, begun));
+    const auto took = clock_->mono_now() - begun;
     task.slow_reads = took > kSlowRead ? task.slow_reads + 1 : 0;
     if ((task.slow_reads >= kSlowReadsMax || took > kVerySlowRead) &&
         !task.source->bound_to_loop()) {
@@ -110,7 +115,8 @@ void Sampler::begin_waiting() {
     task.waits = false;
     task.begun = clock_->mono_now();
     // A stamp is of about when the read begins.
-    if (task.begun - at.mono > kNominalStampLateness) at = {clock_->wall_now(), task.begun};
+    const bool late = task.begun - at.mono > kNominalStampLateness;
+    at = instant_of(task, late ? clock_->wall_now() : at.wall, late ? task.begun : at.mono);
     const auto outcome = std::make_shared<Outcome>();
     ++readers_busy_;
     reading_.insert(task.status.name);

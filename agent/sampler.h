@@ -31,6 +31,9 @@ inline constexpr unsigned kSlowReadsMax = 3;
 inline constexpr std::chrono::seconds kVerySlowRead{1};
 // libuv has four worker threads; one is left to the spool's fsync, whatever hangs.
 inline constexpr std::size_t kReadersMax = 3;
+// A source read later than this, and than twice its interval, has a gap behind it. An overloaded
+// host whose agent gets no turn for seconds still has its rates: that is when they are wanted.
+inline constexpr std::chrono::seconds kGapMin{30};
 // Thinning stretches intervals, but not beyond this.
 inline constexpr std::chrono::seconds kStretchedMax{60};
 
@@ -69,8 +72,11 @@ class Sampler {
         unsigned slow_reads = 0;
         bool busy = false;
         bool waits = false;  // for a worker
+        std::optional<MonoTime> read_at;
         MonoTime begun;
     };
+    // The source is read at this instant.
+    SampleInstant instant_of(Task& task, WallTime wall, MonoTime mono) const;
     void read_here(std::size_t index, const SampleInstant& at);
     void read_in_worker(std::size_t index, const SampleInstant& at);
     // Gives a worker to the next that waits and whose name no read of before a reload still hangs

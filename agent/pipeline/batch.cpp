@@ -194,6 +194,13 @@ std::optional<RoundView> Batcher::last_round() const {
     return RoundView{group.schema_group, group.stamps_ms.back(), group.row};
 }
 
+void Batcher::shift_stamps(std::chrono::milliseconds by) {
+    for (Group& group : groups_) {
+        for (std::int64_t& stamp_ms : group.stamps_ms)
+            stamp_ms += by.count();
+    }
+}
+
 std::optional<SealedBatch> Batcher::seal(WallTime wall, MonoTime mono) {
     if (rounds_ == 0) return std::nullopt;
     SampleBlock block;

@@ -71,6 +71,8 @@ class Batcher final : public Recorder {
     // While frozen, new series are refused and counted: memory is short.
     void freeze_series(bool frozen) { frozen_ = frozen; }
 
+    // Moves the stamps of the rounds in the batch: they were taken by a clock that was then set.
+    void shift_stamps(std::chrono::milliseconds by);
     // Ends the batch; nullopt when it holds no round.
     std::optional<SealedBatch> seal(WallTime wall, MonoTime mono);
     bool empty() const { return rounds_ == 0; }

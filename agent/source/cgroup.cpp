@@ -240,7 +240,7 @@ Result<void> CgroupSource::read(const SampleInstant& at) {
     if (due || root_->recorded()) result = refresh();
     bool gone = false;
     for (auto& [path, level] : levels_) {
-        level.files->sample(at.mono, level.watched, buffer_);
+        level.files->sample(at, level.watched, buffer_);
         gone = gone || level.files->gone();
     }
     if (gone) RL_TRY(refresh());

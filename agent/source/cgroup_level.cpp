@@ -181,7 +181,7 @@ void CgroupLevel::read_limits(std::string& buffer) {
     if (const auto text = read(pids_max, buffer)) limits_.pids = parse_cgroup_limit(*text);
 }
 
-void CgroupLevel::sample(MonoTime at, bool watched, std::string& buffer) {
+void CgroupLevel::sample(const SampleInstant& at, bool watched, std::string& buffer) {
     use_ = {};
     if (watched || limits_.memory_bytes) sample_memory(watched, buffer);
     if (watched || limits_.cpus) sample_cpu(at, watched, buffer);
@@ -203,7 +203,7 @@ void CgroupLevel::sample_memory(bool watched, std::string& buffer) {
         use_.oom_kills = parse_flat_key(*text, "oom_kill");
 }
 
-void CgroupLevel::sample_cpu(MonoTime at, bool watched, std::string& buffer) {
+void CgroupLevel::sample_cpu(const SampleInstant& at, bool watched, std::string& buffer) {
     if (const auto text = read(cpu_stat, buffer)) {
         use_.cpu_seconds = scaled(parse_flat_key(*text, "usage_usec"), kMicroseconds);
         if (watched) {
@@ -214,13 +214,12 @@ void CgroupLevel::sample_cpu(MonoTime at, bool watched, std::string& buffer) {
     }
     if (const auto text = read(cpuacct_usage, buffer))
         use_.cpu_seconds = scaled(to_u64(trim(*text)), kNanoseconds);
-    const double seconds = std::chrono::duration<double>(at - previous_at_).count();
+    const double seconds = rate_seconds(at, previous_at_);
     if (use_.cpu_seconds && previous_cpu_seconds_ && seconds > 0 &&
         *use_.cpu_seconds >= *previous_cpu_seconds_) {
         use_.cpus = (*use_.cpu_seconds - *previous_cpu_seconds_) / seconds;
     }
     previous_cpu_seconds_ = use_.cpu_seconds;
-    previous_at_ = at;
 }
 
 }  // namespace ridgeline::agent

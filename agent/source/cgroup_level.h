@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "agent/source/host_root.h"
+#include "agent/source/source.h"
 #include "common/base/clock.h"
 
 namespace ridgeline::agent {
@@ -68,7 +69,7 @@ class CgroupLevel {
 
     void read_limits(std::string& buffer);
     // `watched`: everything; otherwise only what this group limits. Use limits() before.
-    void sample(MonoTime at, bool watched, std::string& buffer);
+    void sample(const SampleInstant& at, bool watched, std::string& buffer);
 
     const CgroupLimits& limits() const { return limits_; }
     const CgroupUse& use() const { return use_; }
@@ -97,7 +98,7 @@ class CgroupLevel {
     void open_directory();
     std::optional<std::string_view> read(File file, std::string& buffer);
     void sample_memory(bool watched, std::string& buffer);
-    void sample_cpu(MonoTime at, bool watched, std::string& buffer);
+    void sample_cpu(const SampleInstant& at, bool watched, std::string& buffer);
 
     const HostRoot* root_;
     std::string directory_;
@@ -110,7 +111,7 @@ class CgroupLevel {
     CgroupLimits limits_;
     CgroupUse use_;
     std::optional<double> previous_cpu_seconds_;
-    MonoTime previous_at_;
+    std::optional<MonoTime> previous_at_;
 };
 
 }  // namespace ridgeline::agent

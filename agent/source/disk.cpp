@@ -79,11 +79,23 @@ bool DiskSource::is_renamed(Device& device) const {
     return name && trim(*name) != device.shown_name;
 }
 
+bool DiskSource::is_replaced(Device& device, const DiskCounters& now) const {
+    const DiskCounters& before = device.previous;
+    const bool lower = now.operations[0] < before.operations[0] ||
+                       now.operations[1] < before.operations[1] ||
+                       now.io_time_ms < before.io_time_ms;
+    if (!device.has_previous || !lower || !device.generation_file) return false;
+    const auto text = device.generation_file->read();
+    const auto generation = text ? to_u64(trim(*text)) : std::nullopt;
+    return generation && *generation != device.generation;
+}
+
 // What a device is does not change while it keeps its number and name; sysfs is asked once.
 DiskSource::Device& DiskSource::device_of(const DiskCounters& counters) {
     auto it = devices_.find(counters.name);
     if (it != devices_.end() && it->second.major == counters.major &&
-        it->second.minor == counters.minor && !is_renamed(it->second))
+        it->second.minor == counters.minor && !is_renamed(it->second) &&
+        !is_replaced(it->second, counters))
         return it->second;
     if (it == devices_.end()) it = devices_.emplace(std::string(counters.name), Device{}).first;
     Device& device = it->second;
@@ -97,6 +109,10 @@ DiskSource::Device& DiskSource::device_of(const DiskCounters& counters) {
     if (mapper_name && !mapper_name->empty())
         device.mapper_name_file.emplace(*root_, sysfs + "/dm/name", kNameBytes);
     device.rounds_to_refresh = kRefreshRounds;
+    device.generation_file.emplace(*root_, sysfs + "/diskseq", kNameBytes);
+    const auto generation = device.generation_file->read();
+    device.generation = generation ? to_u64(trim(*generation)).value_or(0) : 0;
+    if (!generation) device.generation_file.reset();
     device.retire_first = std::exchange(device.declared, false) || device.retire_first;
     device.shown_name =
         mapper_name && !mapper_name->empty() ? *mapper_name : std::string(counters.name);
@@ -129,7 +145,7 @@ void DiskSource::digest(Device& device, const DiskCounters& now, double seconds)
         const auto time =
             device.has_previous ? counter_delta(before.time_ms[d], now.time_ms[d]) : std::nullopt;
         device.operation_time_ms[d] = time ? device.operation_time_ms[d] + *time : now.time_ms[d];
-        if (!time || now.operations[d] <= before.operations[d]) continue;
+        if (!time || seconds <= 0 || now.operations[d] <= before.operations[d]) continue;
         const double operations = static_cast<double>(now.operations[d] - before.operations[d]);
         device.latency_seconds[d] =
             round_microseconds(static_cast<double>(*time) / 1000 / operations);
@@ -143,9 +159,7 @@ void DiskSource::digest(Device& device, const DiskCounters& now, double seconds)
 Result<void> DiskSource::read(const SampleInstant& at) {
     RL_ASSIGN_OR_RETURN(const std::string_view text, file_.read());
     parse_diskstats(text, parsed_);
-    const double seconds =
-        previous_at_ ? std::chrono::duration<double>(at.mono - *previous_at_).count() : 0;
-    previous_at_ = at.mono;
+    const double seconds = rate_seconds(at, previous_at_);
     for (auto& [name, device] : devices_)
         device.present = false;
     for (const DiskCounters& counters : parsed_) {

@@ -53,6 +53,8 @@ class DiskSource final : public Source {
         bool present = false;
         std::string shown_name;  // device-mapper's own name where there is one
         std::optional<HostFile> mapper_name_file;
+        std::optional<HostFile> generation_file;  // diskseq, since Linux 5.15
+        std::uint64_t generation = 0;
         std::uint32_t rounds_to_refresh = 0;
         bool retire_first = false;  // was declared under another name
         std::uint64_t major = 0, minor = 0;
@@ -70,6 +72,8 @@ class DiskSource final : public Source {
     };
     Device& device_of(const DiskCounters& counters);
     bool is_renamed(Device& device) const;
+    // Another device has come under the same name and number; seen when its counters are lower.
+    bool is_replaced(Device& device, const DiskCounters& now) const;
     bool is_multipath_member(const std::string& sysfs) const;
     void digest(Device& device, const DiskCounters& now, double seconds);
     void declare(Device& device, Recorder& out) const;

@@ -6,6 +6,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "agent/source/mount_prober.h"
@@ -79,6 +80,19 @@ Result<std::string_view> HostFile::read() {
         }
         buffer_.resize(buffer_.size() * 2);
     }
+}
+
+bool in_other_network_namespace(const HostRoot& root) {
+    struct stat own {};
+    struct stat first {};
+    // Without the right to look at pid 1 nothing is known; then most likely it is the same.
+    return ::stat("/proc/self/ns/net", &own) == 0 &&
+           ::fstatat(root.fd(), "proc/1/ns/net", &first, 0) == 0 &&
+           (own.st_dev != first.st_dev || own.st_ino != first.st_ino);
+}
+
+std::string proc_net_file(const HostRoot& root, std::string_view name) {
+    return (in_other_network_namespace(root) ? "proc/1/net/" : "proc/net/") + std::string(name);
 }
 
 Result<std::vector<std::string>> list_directory(const HostRoot& root, const std::string& relative) {

@@ -56,6 +56,12 @@ class HostFile {
     std::string buffer_;
 };
 
+// True when pid 1 of the root is known to be in another network namespace than this process, whose
+// own /proc/net would tell of a container's interfaces instead of the host's.
+bool in_other_network_namespace(const HostRoot& root);
+// Where a file of /proc/net is: "proc/net/dev", or "proc/1/net/dev" in that case.
+std::string proc_net_file(const HostRoot& root, std::string_view name);
+
 // The names in a directory under the root, sorted, "." and ".." left out.
 Result<std::vector<std::string>> list_directory(const HostRoot& root, const std::string& relative);
 // A small file under the root (sysfs attribute), trimmed.

@@ -69,7 +69,7 @@ bool parse_net_dev(std::string_view text, std::vector<InterfaceCounters>& out) {
 }
 
 NetworkSource::NetworkSource(const HostRoot& root, NetworkOptions options)
-    : file_(root, "proc/net/dev"), root_(&root), options_(std::move(options)) {}
+    : file_(root, proc_net_file(root, "dev")), root_(&root), options_(std::move(options)) {}
 
 bool NetworkSource::wanted(const std::string& name) const {
     if (matches_any(options_.include, name)) return true;
@@ -135,9 +135,7 @@ Result<void> NetworkSource::read(const SampleInstant& at) {
     RL_ASSIGN_OR_RETURN(const std::string_view text, file_.read());
     if (!parse_net_dev(text, parsed_))
         return fail(Errc::corrupt, "/proc/net/dev: its header is not the known one");
-    const double seconds =
-        previous_at_ ? std::chrono::duration<double>(at.mono - *previous_at_).count() : 0;
-    previous_at_ = at.mono;
+    const double seconds = rate_seconds(at, previous_at_);
     for (auto& [name, interface] : interfaces_)
         interface.present = false;
     for (const InterfaceCounters& counters : parsed_) {

@@ -48,10 +48,7 @@ PressureSource::PressureSource(const HostRoot& root) {
 }
 
 Result<void> PressureSource::read(const SampleInstant& at) {
-    const double elapsed_us =
-        previous_at_ ? std::chrono::duration<double, std::micro>(at.mono - *previous_at_).count()
-                     : 0;
-    previous_at_ = at.mono;
+    const double elapsed_us = rate_seconds(at, previous_at_) * 1e6;
     std::optional<Error> refused;
     for (Resource& resource : resources_) {
         PressureTotals totals;

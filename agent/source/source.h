@@ -7,6 +7,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string_view>
 
 #include "common/base/clock.h"
@@ -18,7 +19,18 @@ namespace ridgeline::agent {
 struct SampleInstant {
     WallTime wall;  // what the samples are stamped with
     MonoTime mono;  // taken next to the read; rates are computed from it
+    // The last read of this source was so long ago, because the machine was paused or the source
+    // hung, that an average over the time between would say nothing of now.
+    bool after_gap = false;
 };
+
+// Seconds since `previous`, which becomes this instant; 0 when no rate can be given.
+inline double rate_seconds(const SampleInstant& at, std::optional<MonoTime>& previous) {
+    const bool known = previous && !at.after_gap;
+    const double seconds = known ? std::chrono::duration<double>(at.mono - *previous).count() : 0;
+    previous = at.mono;
+    return seconds;
+}
 
 enum class SlotId : std::uint32_t {};
 

@@ -228,15 +228,16 @@ Result<TcpStates> parse_recorded_states(std::string_view text) {
 
 TcpSource::TcpSource(const HostRoot& root, std::unique_ptr<TcpStateReader> states)
     : root_(&root),
-      snmp_file_(root, "proc/net/snmp"),
-      netstat_file_(root, "proc/net/netstat"),
-      sockstat_file_(root, "proc/net/sockstat"),
-      snmp6_file_(root, "proc/net/snmp6"),
-      sockstat6_file_(root, "proc/net/sockstat6"),
+      snmp_file_(root, proc_net_file(root, "snmp")),
+      netstat_file_(root, proc_net_file(root, "netstat")),
+      sockstat_file_(root, proc_net_file(root, "sockstat")),
+      snmp6_file_(root, proc_net_file(root, "snmp6")),
+      sockstat6_file_(root, proc_net_file(root, "sockstat6")),
       conntrack_count_file_(root, "proc/sys/net/netfilter/nf_conntrack_count"),
       conntrack_limit_file_(root, "proc/sys/net/netfilter/nf_conntrack_max"),
-      conntrack_stat_file_(root, "proc/net/stat/nf_conntrack"),
-      states_(std::move(states)),
+      conntrack_stat_file_(root, proc_net_file(root, "stat/nf_conntrack")),
+      // The kernel lists the sockets of this process's own namespace alone.
+      states_(in_other_network_namespace(root) ? nullptr : std::move(states)),
       page_bytes_(static_cast<double>(::sysconf(_SC_PAGESIZE))),
       values_(kSeriesCount),
       slots_(kSeriesCount),
@@ -251,7 +252,7 @@ std::optional<std::string_view> TcpSource::content(HostFile& file) {
 
 std::optional<std::string_view> TcpSource::content(OptionalFile& optional) {
     // Once it is missing, a look is enough, and allocates no error each time.
-    if (optional.missing && ::faccessat(root_->fd(), optional.path, F_OK, 0) != 0)
+    if (optional.missing && ::faccessat(root_->fd(), optional.path.c_str(), F_OK, 0) != 0)
         return std::string_view();
     const auto read = optional.file.read();
     optional.missing = !read && read.error().code == Errc::not_found;
@@ -265,7 +266,7 @@ std::optional<std::uint64_t> TcpSource::number(OptionalFile& optional) {
     const auto text = content(optional);
     if (!text || text->empty()) return {};
     const auto value = to_u64(trim(*text));
-    if (!value) add_error({Errc::corrupt, 0, "/" + std::string(optional.path) + ": not a number"});
+    if (!value) add_error({Errc::corrupt, 0, "/" + optional.path + ": not a number"});
     return value;
 }
 

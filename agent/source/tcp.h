@@ -11,6 +11,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "agent/source/host_root.h"
@@ -75,10 +76,10 @@ class TcpSource final : public Source {
     void read_states(const SampleInstant& at);
     // A file that some kernels do not have.
     struct OptionalFile {
-        OptionalFile(const HostRoot& root, const char* relative)
-            : file(root, relative), path(relative) {}
+        OptionalFile(const HostRoot& root, std::string relative)
+            : file(root, relative), path(std::move(relative)) {}
         HostFile file;
-        const char* path;
+        std::string path;
         bool missing = false;
     };
     // What the file holds, nothing when an optional one is not there; nullopt after an error.

@@ -286,5 +286,34 @@ TEST_CASE("what a worker read for sources of before a reload is not used", "[sam
     CHECK(rig.count("new") == 1);
 }
 
+TEST_CASE("a read after a long pause is told that there is a gap behind it", "[sampler][TIM-02]") {
+    class Source final : public agent::Source {
+      public:
+        explicit Source(std::vector<bool>& gaps) : gaps_(&gaps) {}
+        std::string_view name() const override { return "cpu"; }
+        Result<void> read(const SampleInstant& at) override {
+            gaps_->push_back(at.after_gap);
+            return {};
+        }
+        void emit(Recorder&) override {}
+
+      private:
+        std::vector<bool>* gaps_;
+    };
+    Rig rig;
+    std::vector<bool> gaps;
+    std::vector<ScheduledSource> sources;
+    sources.push_back({std::make_unique<Source>(gaps), 1s});
+    rig.sampler.set_sources(std::move(sources), 10s);
+    rig.second();
+    rig.second();
+    rig.clock.advance(29s);  // a host without a moment for its agent: the rates are wanted
+    rig.second();
+    rig.clock.advance(30s);  // a paused machine
+    rig.second();
+    rig.second();
+    CHECK(gaps == std::vector<bool>{false, false, false, true, false});
+}
+
 }  // namespace
 }  // namespace ridgeline::agent

@@ -231,6 +231,17 @@ TEST_CASE("a batch is sealed before it outgrows a message", "[batch]") {
     REQUIRE(sealed_after == kBatchSamplesMax / slots.size());
 }
 
+TEST_CASE("rounds of a clock that was not set are stamped anew", "[batch][TIM-03]") {
+    Batcher batcher;
+    REQUIRE_FALSE(round(batcher, "disk", 4'000, {{"sda", 1}}));
+    REQUIRE_FALSE(round(batcher, "disk", 5'000, {{"sda", 2}}));
+    batcher.shift_stamps(std::chrono::seconds{1'772'445'600});
+    REQUIRE_FALSE(round(batcher, "disk", 1'772'445'606'000, {{"sda", 3}}));
+    const SampleBlock block = decoded(*batcher.seal(kWall, kMono));
+    REQUIRE(block.groups[0].timestamps_ms ==
+            std::vector<std::int64_t>{1'772'445'604'000, 1'772'445'605'000, 1'772'445'606'000});
+}
+
 TEST_CASE("the last round is shown as it lies in the schema", "[batch]") {
     Batcher batcher;
     round(batcher, "disk", 1000, {{"a", 1}, {"b", 2}});

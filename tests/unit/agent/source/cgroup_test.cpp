@@ -365,11 +365,11 @@ TEST_CASE("a group removed between two readings is gone, and its values with it"
     std::string buffer;
     CgroupLevel level(tree.root(), kMount + "/a", false);
     level.read_limits(buffer);
-    level.sample(MonoTime{}, true, buffer);
+    level.sample(SampleInstant{}, true, buffer);
     CHECK(level.use().memory_bytes == 1U);
     CHECK_FALSE(level.gone());
     tree.remove(kMount + "/a");
-    level.sample(MonoTime{std::chrono::seconds{1}}, true, buffer);
+    level.sample({WallTime{}, MonoTime{std::chrono::seconds{1}}}, true, buffer);
     CHECK(level.gone());
     CHECK_FALSE(level.use().memory_bytes);
     CHECK_FALSE(level.use().cpu_seconds);

@@ -192,3 +192,20 @@ TEST_CASE("a volume that came back under another number keeps its series", "[dis
     host.second(disk("253 10 dm-10", 7, 56, 7, 7));
     CHECK(host.shown("vg-x"));  // retired as dm-9's first, then declared as dm-10's
 }
+
+TEST_CASE("another disk under the same name and number starts its own count", "[disk][DSK-04]") {
+    DiskHost host;
+    const auto line = [](std::uint64_t n) { return disk("8 0 sda", n, n * 8, n, n); };
+    host.host.write("sys/class/block/sda/diskseq", "7\n");
+    // In the upper half of 32 bits, so that a lower value would pass for a wrap.
+    host.second(line(3'000'000'000U));
+    host.second(line(3'000'000'001U));
+    CHECK(host.latency("sda", "read"));
+    host.host.write("sys/class/block/sda/diskseq", "8\n");
+    host.second(line(50));
+    CHECK_FALSE(host.latency("sda", "read"));
+    CHECK_FALSE(host.of("utilization", "sda"));
+    CHECK(host.of("io_time", "sda") == 0.05);
+    host.second(line(60));
+    CHECK(host.latency("sda", "read"));
+}

@@ -55,8 +55,8 @@ struct NetworkHost {
         host.write("proc/net/dev", kHeader + lines);
         ++at;
         sink.values.clear();
-        REQUIRE(source.read(
-            {ridgeline::from_unix_ms(at * 1000), ridgeline::MonoTime{std::chrono::seconds{at}}}));
+        REQUIRE(source.read({ridgeline::from_unix_ms(at * 1000),
+                             ridgeline::MonoTime{std::chrono::seconds{at}}, after_gap}));
         source.emit(sink);
         CHECK(sink.unknown.empty());
     }
@@ -72,6 +72,7 @@ struct NetworkHost {
     NetworkSource source;
     ridgeline::test::SampleSink sink;
     std::int64_t at = 0;
+    bool after_gap = false;
 };
 
 std::string counters(const std::string& name, std::uint64_t received) {
@@ -165,4 +166,57 @@ TEST_CASE("whatever two readings say, throughput is what a link can carry", "[ne
         if (rate && now < before) CHECK(*rate <= 125e6 * 1.1);
         if (rate) CHECK(*rate >= 0);
     }
+}
+
+TEST_CASE("a container's agent shows the network of the host's pid 1", "[network][NET-07]") {
+    ridgeline::test::HostTree host;
+    host.write("statvfs", "").write("proc/net/dev", kHeader + counters("eth0", 1));
+    CHECK(proc_net_file(host.root(), "dev") == "proc/net/dev");
+    host.write("proc/1/ns/net", "another one")
+        .write("proc/1/net/dev", kHeader + counters("ens5", 1));
+    REQUIRE(in_other_network_namespace(host.root()));
+    const HostRoot root = host.root();
+    NetworkSource source(root, {.virtual_interfaces = true, .include = {}, .exclude = {}});
+    ridgeline::test::SampleSink sink;
+    REQUIRE(
+        source.read({ridgeline::from_unix_ms(1000), ridgeline::MonoTime{std::chrono::seconds{1}}}));
+    source.emit(sink);
+    CHECK(sink["system.network.io{direction=\"receive\",interface=\"ens5\"}"]);
+    CHECK_FALSE(sink["system.network.io{direction=\"receive\",interface=\"eth0\"}"]);
+}
+
+TEST_CASE("a bond and its members are shown each by itself, and no sum counts them twice",
+          "[network][NET-08]") {
+    NetworkHost host;
+    for (const char* member : {"eth0", "eth1"})
+        host.interface(member, member == std::string("eth0") ? "2\n" : "3\n", "1000\n");
+    host.interface("bond0", "4\n", "2000\n", false);
+    host.host.write("sys/class/net/bond0/bonding/mode", "802.3ad 4\n");
+    host.second(counters("eth0", 0) + counters("eth1", 0) + counters("bond0", 0));
+    host.second(counters("eth0", 50'000'000) + counters("eth1", 25'000'000) +
+                counters("bond0", 75'000'000));
+    const auto used = [&](const std::string& name) {
+        return host
+            .sink["system.network.utilization{direction=\"receive\",interface=\"" + name + "\"}"];
+    };
+    CHECK(used("eth0") == 0.4);  // each of its own link's speed
+    CHECK(used("eth1") == 0.2);
+    CHECK(used("bond0") == 0.3);
+    CHECK(host.received("bond0") == 75e6);
+    CHECK_FALSE(host.sink["system.network.io{direction=\"receive\"}"]);
+}
+
+TEST_CASE("no rate is given over a gap", "[network][TIM-02]") {
+    NetworkHost host;
+    host.interface("ens5", "2\n", "1000\n");
+    host.second(counters("ens5", 1000));
+    host.second(counters("ens5", 3000));
+    CHECK(host.received("ens5") == 2000);
+    host.at += 3600;
+    host.after_gap = true;
+    host.second(counters("ens5", 9000));
+    CHECK_FALSE(host.received("ens5"));
+    host.after_gap = false;
+    host.second(counters("ens5", 9500));
+    CHECK(host.received("ens5") == 500);
 }
