@@ -27,6 +27,19 @@ std::string sysfs_name(std::string_view name) {
     return out;
 }
 
+// An EBS volume tells its id as the serial number of its NVMe disk ("Identify the EBS device",
+// Amazon EBS User Guide): "vol01234567890abcdef" for vol-01234567890abcdef.
+std::string ebs_volume_id(std::string_view serial) {
+    constexpr std::string_view kStart = "vol";
+    serial = trim(serial);
+    if (!serial.starts_with(kStart)) return {};
+    serial.remove_prefix(kStart.size());
+    if (serial.starts_with('-')) serial.remove_prefix(1);
+    const bool hex = serial.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+    if (!hex || serial.size() < 8 || serial.size() > 17) return {};
+    return "vol-" + std::string(serial);
+}
+
 }  // namespace
 
 void parse_diskstats(std::string_view text, std::vector<DiskCounters>& out) {
@@ -113,6 +126,8 @@ DiskSource::Device& DiskSource::device_of(const DiskCounters& counters) {
     const auto generation = device.generation_file->read();
     device.generation = generation ? to_u64(trim(*generation)).value_or(0) : 0;
     if (!generation) device.generation_file.reset();
+    const auto serial = read_attribute(*root_, sysfs + "/device/serial");
+    device.volume = serial ? ebs_volume_id(*serial) : std::string();
     device.retire_first = std::exchange(device.declared, false) || device.retire_first;
     device.shown_name =
         mapper_name && !mapper_name->empty() ? *mapper_name : std::string(counters.name);
@@ -171,13 +186,19 @@ Result<void> DiskSource::read(const SampleInstant& at) {
 }
 
 void DiskSource::declare(Device& device, Recorder& out) const {
+    const auto attributes = [&] {
+        Attributes all{{"device", device.shown_name}};
+        if (!device.volume.empty()) all.push_back({"volume", device.volume});
+        return all;
+    };
     const auto of_device = [&](std::string_view metric) {
-        return out.declare(metric, {{"device", device.shown_name}});
+        return out.declare(metric, attributes());
     };
     for (std::size_t d = 0; d < 2; ++d) {
         const auto directed = [&](std::string_view metric) {
-            return out.declare(metric,
-                               {{"device", device.shown_name}, {"direction", kDirections[d]}});
+            Attributes all = attributes();
+            all.push_back({"direction", kDirections[d]});
+            return out.declare(metric, std::move(all));
         };
         device.io[d] = directed("system.disk.io");
         device.operations[d] = directed("system.disk.operations");

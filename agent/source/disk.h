@@ -55,6 +55,7 @@ class DiskSource final : public Source {
         std::optional<HostFile> mapper_name_file;
         std::optional<HostFile> generation_file;  // diskseq, since Linux 5.15
         std::uint64_t generation = 0;
+        std::string volume;  // the id of an EBS volume; its device name changes from boot to boot
         std::uint32_t rounds_to_refresh = 0;
         bool retire_first = false;  // was declared under another name
         std::uint64_t major = 0, minor = 0;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cmath>
 #include <cstring>
 #include <filesystem>
 #include <initializer_list>
@@ -171,6 +172,7 @@ void FilesystemSource::select() {
     }
     for (const Entry& entry : before)
         retired_.push_back(entry.slots);
+    left_out_ = std::max(own.size(), entries_.size()) - entries_.size();
 }
 
 FilesystemSource::Outcome FilesystemSource::outcome_of(const Entry& entry) {
@@ -241,7 +243,26 @@ Result<void> FilesystemSource::complaints(const SampleInstant& at) {
     return fail(Errc::unavailable, std::move(text));
 }
 
-void FilesystemSource::emit_usage(Entry& entry, Recorder& out) const {
+// A ZFS dataset without a quota of its own has the pool's free space: when the pool is full, all of
+// them are, and that is one problem. (Quotas make it another number.)
+bool FilesystemSource::shares_pool(const Entry& entry) {
+    const Mount& mount = entry.mount.shown;
+    if (mount.type != "zfs" || outcome_of(entry) != Outcome::usage) return false;
+    const std::string_view pool = std::string_view(mount.source).substr(0, mount.source.find('/'));
+    const FilesystemUsage& usage = entry.probe->answer.usage;
+    const double free_bytes =
+        static_cast<double>(usage.blocks_available) * static_cast<double>(usage.block_bytes);
+    // They were asked one after the other, while the pool was written to.
+    constexpr double kTolerance = 0.001;
+    const bool known = std::any_of(pools_.begin(), pools_.end(), [&](const Pool& other) {
+        return other.name == pool && std::abs(other.free_bytes - free_bytes) <=
+                                         kTolerance * std::max(other.free_bytes, free_bytes);
+    });
+    if (!known) pools_.push_back({pool, free_bytes});
+    return known;
+}
+
+void FilesystemSource::emit_usage(Entry& entry, bool shared, Recorder& out) const {
     const Mount& mount = entry.mount.shown;
     const auto record = [&](std::optional<SlotId>& slot, std::string_view metric,
                             std::string_view state, double value) {
@@ -278,7 +299,7 @@ void FilesystemSource::emit_usage(Entry& entry, Recorder& out) const {
                bytes(usage.blocks_free - usage.blocks_available));
         record(slots.limit, "system.filesystem.limit", "", bytes(usage.blocks));
     }
-    if (const auto ratio = used_ratio(usage))
+    if (const auto ratio = used_ratio(usage); ratio && !shared)
         record(slots.utilization, "system.filesystem.utilization", "used", *ratio);
     if (const auto ratio = inodes_used_ratio(usage)) {
         record(slots.inodes_used, "system.filesystem.inodes.usage", "used",
@@ -299,8 +320,15 @@ void FilesystemSource::emit(Recorder& out) {
     }
     retired_.clear();
     if (!fresh_) return;
+    pools_.clear();
     for (Entry& entry : entries_)
-        emit_usage(entry, out);
+        emit_usage(entry, shares_pool(entry), out);
+    if (!shown_slot_) {
+        shown_slot_ = out.declare("system.filesystem.mounts", {{"state", "shown"}});
+        left_out_slot_ = out.declare("system.filesystem.mounts", {{"state", "left_out"}});
+    }
+    out.record(*shown_slot_, static_cast<double>(entries_.size()));
+    out.record(*left_out_slot_, static_cast<double>(left_out_));
 }
 
 namespace {

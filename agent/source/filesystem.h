@@ -61,7 +61,10 @@ class FilesystemSource final : public Source {
     void select();
     static Outcome outcome_of(const Entry& entry);
     Result<void> complaints(const SampleInstant& at);
-    void emit_usage(Entry& entry, Recorder& out) const;
+    // With `shared`, of a filesystem whose free space is another's as well: its share used is not
+    // shown.
+    void emit_usage(Entry& entry, bool shared, Recorder& out) const;
+    bool shares_pool(const Entry& entry);
 
     const HostRoot* root_;
     FilesystemOptions options_;
@@ -79,6 +82,14 @@ class FilesystemSource final : public Source {
     std::vector<std::shared_ptr<MountProbe>> probes_;  // of the entries
     std::vector<Slots> retired_;                       // since the last emit
     bool fresh_ = false;                               // read() got as far as asking
+    std::size_t left_out_ = 0;                         // mounts
+    std::optional<SlotId> shown_slot_, left_out_slot_;
+    // The pools of which a filesystem was emitted in this round, with their free space.
+    struct Pool {
+        std::string_view name;  // refers into the entry
+        double free_bytes = 0;
+    };
+    std::vector<Pool> pools_;
 };
 
 extern const SourceType kFilesystemSource;

@@ -115,6 +115,14 @@ Result<std::vector<std::string>> list_directory(const HostRoot& root, const std:
     return names;
 }
 
+Result<std::string> link_name(const HostRoot& root, const std::string& relative) {
+    char target[4096];
+    const ssize_t size = ::readlinkat(root.fd(), relative.c_str(), target, sizeof target);
+    if (size < 0) return fail(errno_error("/" + relative));
+    const std::string_view text(target, static_cast<std::size_t>(size));
+    return std::string(text.substr(text.rfind('/') + 1));
+}
+
 Result<std::string> read_attribute(const HostRoot& root, const std::string& relative) {
     HostFile file(root, relative, 64 * 1024);
     RL_ASSIGN_OR_RETURN(const std::string_view content, file.read());

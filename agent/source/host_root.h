@@ -64,6 +64,8 @@ std::string proc_net_file(const HostRoot& root, std::string_view name);
 
 // The names in a directory under the root, sorted, "." and ".." left out.
 Result<std::vector<std::string>> list_directory(const HostRoot& root, const std::string& relative);
+// The last part of what a symbolic link under the root leads to, as /sys/…/driver names a driver.
+Result<std::string> link_name(const HostRoot& root, const std::string& relative);
 // A small file under the root (sysfs attribute), trimmed.
 Result<std::string> read_attribute(const HostRoot& root, const std::string& relative);
 

@@ -68,8 +68,14 @@ bool parse_net_dev(std::string_view text, std::vector<InterfaceCounters>& out) {
     return true;
 }
 
-NetworkSource::NetworkSource(const HostRoot& root, NetworkOptions options)
-    : file_(root, proc_net_file(root, "dev")), root_(&root), options_(std::move(options)) {}
+NetworkSource::NetworkSource(const HostRoot& root, NetworkOptions options,
+                             std::unique_ptr<DriverStatisticsReader> drivers)
+    : file_(root, proc_net_file(root, "dev")),
+      root_(&root),
+      options_(std::move(options)),
+      drivers_(std::move(drivers)) {
+    if (in_other_network_namespace(root)) drivers_.reset();  // it would ask about other interfaces
+}
 
 bool NetworkSource::wanted(const std::string& name) const {
     if (matches_any(options_.include, name)) return true;
@@ -104,6 +110,8 @@ void NetworkSource::refresh(const std::string& name, Interface& interface) {
         return;
     }
     if (!interface.carrier_file) {
+        const auto driver = link_name(*root_, "sys/class/net/" + name + "/device/driver");
+        interface.ena = driver && *driver == "ena";
         const std::string sysfs = "sys/class/net/" + name;
         interface.carrier_file.emplace(*root_, sysfs + "/carrier", kAttributeBytes);
         interface.speed_file.emplace(*root_, sysfs + "/speed", kAttributeBytes);
@@ -116,6 +124,21 @@ void NetworkSource::refresh(const std::string& name, Interface& interface) {
     interface.speed_bytes_per_second.reset();
     if (megabits > 0 && megabits < 10'000'000) {
         interface.speed_bytes_per_second = static_cast<double>(megabits) * 1e6 / 8;
+    }
+    if (interface.ena && drivers_) read_allowances(name, interface);
+}
+
+void NetworkSource::read_allowances(const std::string& name, Interface& interface) {
+    constexpr std::string_view kEnd = "_allowance_exceeded";
+    interface.exceeded = {};
+    const auto statistics = drivers_->read(name);
+    if (!statistics) return;  // an old driver has none; nothing else depends on it
+    for (const auto& [statistic, value] : *statistics) {
+        for (std::size_t i = 0; i < kAllowances.size(); ++i) {
+            if (statistic.size() == kAllowances[i].size() + kEnd.size() &&
+                statistic.starts_with(kAllowances[i]) && statistic.ends_with(kEnd))
+                interface.exceeded[i] = value;
+        }
     }
 }
 
@@ -186,6 +209,8 @@ void NetworkSource::retire(Interface& interface, Recorder& out) const {
             out.retire(slot);
         }
     }
+    for (const auto& slot : interface.exceeded_slots)
+        if (slot) out.retire(*slot);
     out.retire(interface.up_slot);
     out.retire(interface.speed_slot);
 }
@@ -211,6 +236,16 @@ void NetworkSource::emit(Recorder& out) {
                 out.record(interface.utilization[d],
                            round_ratio(std::min(1.0, *interface.bytes_per_second[d] /
                                                          *interface.speed_bytes_per_second)));
+            }
+            for (std::size_t i = 0; i < kAllowances.size(); ++i) {
+                if (!interface.exceeded[i]) continue;
+                auto& slot = interface.exceeded_slots[i];
+                if (!slot) {
+                    slot = out.declare(
+                        "system.network.allowance_exceeded",
+                        {{"allowance", std::string(kAllowances[i])}, {"interface", it->first}});
+                }
+                out.record(*slot, static_cast<double>(*interface.exceeded[i]));
             }
             if (interface.up) out.record(interface.up_slot, *interface.up ? 1 : 0);
             if (interface.speed_bytes_per_second)

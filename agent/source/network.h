@@ -1,14 +1,17 @@
-// Network interfaces: /proc/net/dev and /sys/class/net.
+// Network interfaces: /proc/net/dev and /sys/class/net; on EC2, what the instance's network
+// allowances have held back, as the ENA driver counts it.
 #pragma once
 
 #include <array>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "agent/source/ethtool.h"
 #include "agent/source/host_root.h"
 #include "agent/source/source.h"
 #include "agent/source/source_type.h"
@@ -42,9 +45,15 @@ struct NetworkOptions {
     std::vector<std::string> exclude = {"lo"};
 };
 
+// Of the ENA driver: packets queued or dropped because the instance was over what its type is
+// allowed ("Monitor network performance for ENA settings", Amazon EC2 User Guide).
+inline constexpr std::array<std::string_view, 5> kAllowances = {"bw_in", "bw_out", "pps",
+                                                                "conntrack", "linklocal"};
+
 class NetworkSource final : public Source {
   public:
-    NetworkSource(const HostRoot& root, NetworkOptions options);
+    NetworkSource(const HostRoot& root, NetworkOptions options,
+                  std::unique_ptr<DriverStatisticsReader> drivers = make_ethtool_reader());
     std::string_view name() const override { return "network"; }
     Result<void> read(const SampleInstant& at) override;
     void emit(Recorder& out) override;
@@ -65,10 +74,14 @@ class NetworkSource final : public Source {
         bool declared = false;
         std::array<SlotId, 2> io{}, packets{}, errors{}, dropped{}, throughput{}, utilization{};
         SlotId up_slot{}, speed_slot{};
+        bool ena = false;
+        std::array<std::optional<std::uint64_t>, kAllowances.size()> exceeded;
+        std::array<std::optional<SlotId>, kAllowances.size()> exceeded_slots;
     };
     bool wanted(const std::string& name) const;
     Interface& interface_of(std::string_view name);
     void refresh(const std::string& name, Interface& interface);
+    void read_allowances(const std::string& name, Interface& interface);
     void digest(Interface& interface, const InterfaceCounters& now, double seconds);
     void declare(const std::string& name, Interface& interface, Recorder& out) const;
     void retire(Interface& interface, Recorder& out) const;
@@ -79,6 +92,7 @@ class NetworkSource final : public Source {
     std::vector<InterfaceCounters> parsed_;
     std::map<std::string, Interface, std::less<>> interfaces_;
     std::optional<MonoTime> previous_at_;
+    std::unique_ptr<DriverStatisticsReader> drivers_;
 };
 
 extern const SourceType kNetworkSource;

@@ -209,3 +209,23 @@ TEST_CASE("another disk under the same name and number starts its own count", "[
     host.second(line(60));
     CHECK(host.latency("sda", "read"));
 }
+
+TEST_CASE("an EBS volume is known by its id, wherever it is attached", "[disk][DSK-12]") {
+    DiskHost host;
+    const auto serial = [&](const std::string& device, const std::string& text) {
+        host.host.write("sys/class/block/" + device + "/device/serial", text);
+    };
+    serial("nvme0n1", "vol0123456789abcdef0\n");
+    serial("nvme1n1", "AWS11111111111111111\n");  // an instance store
+    serial("nvme2n1", "vol-0123abcd\n");
+    serial("nvme3n1", "vol../../etc\n");
+    std::string lines;
+    for (int i = 0; i < 4; ++i)
+        lines += disk("259 " + std::to_string(i) + " nvme" + std::to_string(i) + "n1", 1, 8, 1, 1);
+    host.second(lines);
+    CHECK(host.sink["system.disk.io_time{device=\"nvme0n1\",volume=\"vol-0123456789abcdef0\"}"]);
+    CHECK(
+        host.sink["system.disk.io{device=\"nvme2n1\",direction=\"read\",volume=\"vol-0123abcd\"}"]);
+    CHECK(host.shown("nvme1n1"));
+    CHECK(host.shown("nvme3n1"));
+}

@@ -351,10 +351,11 @@ TEST_CASE("the series of a mount end with it and go on through changes elsewhere
     host.table(kRootLine + kNfsLine);
     host.mounts->set("/mnt/nfs", kHalf);
     host.round();
+    constexpr std::size_t kOfNoMount = 2;  // system.filesystem.mounts
     const std::size_t series = host.sink.values.size();
     host.table(kRootLine);
     host.round();
-    CHECK(host.sink.values.size() == series / 2);
+    CHECK(host.sink.values.size() == (series - kOfNoMount) / 2 + kOfNoMount);
     CHECK(host.used("/"));
     host.table(kRootLine + kNfsLine);
     host.round();
@@ -371,7 +372,8 @@ TEST_CASE("an unreadable or broken table is an error without old figures", "[fil
     CHECK(host.sink.values.empty());
     host.table(std::string(5000, '\x7f'));
     CHECK(host.round().empty());
-    CHECK(host.sink.values.empty());
+    CHECK_FALSE(host.used("/"));
+    CHECK(host.sink["system.filesystem.mounts{state=\"shown\"}"] == 0);
     host.table(kRootLine);
     host.round();
     CHECK(host.used("/"));
@@ -413,4 +415,42 @@ TEST_CASE("patience is longer than the timeout that is configured", "[filesystem
         (void)read_sources_config(table, 1s);
         CHECK(refused.errors().size() == 1);
     }
+}
+
+TEST_CASE("mounts that are left out are counted", "[filesystem][FS-14]") {
+    FakeHost host;
+    const std::string overlay =
+        "30 20 0:60 / /var/lib/docker/overlay2/1/merged rw - overlay overlay rw\n"
+        "31 20 0:61 / /run/user/1000 rw - tmpfs tmpfs rw\n";
+    const std::string bind = "32 20 8:1 /srv /srv/export rw - ext4 /dev/a rw\n";
+    host.table(kRootLine + overlay + bind);
+    host.mounts->set("/srv/export", kHalf);
+    host.round();
+    CHECK(host.sink["system.filesystem.mounts{state=\"shown\"}"] == 1);
+    CHECK(host.sink["system.filesystem.mounts{state=\"left_out\"}"] == 3);
+}
+
+TEST_CASE("a pool that is full is one problem, whatever its datasets", "[filesystem][FS-19]") {
+    FakeHost host;
+    const auto dataset = [](int id, const std::string& place, const std::string& name) {
+        const std::string n = std::to_string(id);
+        const std::string parent = name.find('/') == std::string::npos ? " 20 0:" : " 40 0:";
+        return n + parent + n + " / " + place + " rw - zfs " + name + " rw,xattr\n";
+    };
+    host.table(kRootLine + dataset(40, "/tank", "tank") + dataset(41, "/tank/home", "tank/home") +
+               dataset(42, "/tank/small", "tank/small") + dataset(43, "/other", "other"));
+    // statvfs says used + the pool's free space as the size.
+    host.mounts->set("/tank", FilesystemUsage{512, 10'000'100, 10'000'000, 10'000'000, 0, 0});
+    host.mounts->set("/tank/home", FilesystemUsage{512, 90'000'000, 9'999'000, 9'999'000, 0, 0});
+    host.mounts->set("/tank/small", FilesystemUsage{512, 1'000, 10, 10, 0, 0});  // a quota
+    host.mounts->set("/other", FilesystemUsage{512, 20'000'000, 10'000'000, 10'000'000, 0, 0});
+    host.round();
+    const auto utilization = [&](const std::string& place) {
+        return host.value("system.filesystem.utilization", place);
+    };
+    CHECK(utilization("/tank"));
+    CHECK_FALSE(utilization("/tank/home"));
+    CHECK(host.used("/tank/home") == 80'001'000.0 * 512);
+    CHECK(utilization("/tank/small") == 0.99);
+    CHECK(utilization("/other"));
 }

@@ -220,3 +220,76 @@ TEST_CASE("no rate is given over a gap", "[network][TIM-02]") {
     host.second(counters("ens5", 9500));
     CHECK(host.received("ens5") == 500);
 }
+
+namespace {
+
+std::string statistic_name(std::string name) {
+    name.resize(32, '\0');
+    return name;
+}
+
+class FakeDriver final : public DriverStatisticsReader {
+  public:
+    ridgeline::Result<DriverStatistics> read(const std::string& interface) override {
+        ++asked;
+        if (interface != "ens5") return ridgeline::fail(ridgeline::Errc::unsupported, "none");
+        return statistics;
+    }
+    int asked = 0;
+    DriverStatistics statistics;
+};
+
+}  // namespace
+
+TEST_CASE("a driver's statistics are paired with their names as far as both go",
+          "[network][NET-10]") {
+    const std::uint64_t values[] = {1, 2, 3};
+    const std::string full(32, 'n');  // 32 characters and no zero after them
+    CHECK(pair_statistics(statistic_name("a") + full, values) ==
+          DriverStatistics{{"a", 1}, {full, 2}});
+    CHECK(pair_statistics(statistic_name("a").substr(0, 31), values).empty());
+    CHECK(pair_statistics("", values).empty());
+    CHECK(pair_statistics(statistic_name("a"), {}).empty());
+    // The real thing, on an interface that has none of its own.
+    CHECK_FALSE(make_ethtool_reader()->read("lo"));
+    CHECK_FALSE(make_ethtool_reader()->read("a name that is too long for any"));
+}
+
+TEST_CASE("on EC2 it is shown what the network allowances held back", "[network][NET-10]") {
+    ridgeline::test::HostTree host;
+    for (const char* name : {"ens5", "ens6", "eth0"})
+        host.write(std::string("sys/class/net/") + name + "/device/vendor", "0x1d0f\n");
+    std::filesystem::create_symlink("../../../bus/pci/drivers/ena",
+                                    host.path() / "sys/class/net/ens5/device/driver");
+    std::filesystem::create_symlink("../../../bus/pci/drivers/ena",
+                                    host.path() / "sys/class/net/ens6/device/driver");
+    std::filesystem::create_symlink("../../../bus/pci/drivers/ixgbevf",
+                                    host.path() / "sys/class/net/eth0/device/driver");
+    host.write("statvfs", "")
+        .write("proc/net/dev",
+               kHeader + counters("ens5", 1) + counters("ens6", 1) + counters("eth0", 1));
+    auto owned = std::make_unique<FakeDriver>();
+    FakeDriver& driver = *owned;
+    driver.statistics = {{"tx_timeout", 9},
+                         {"bw_in_allowance_exceeded", 12},
+                         {"pps_allowance_exceeded", 0},
+                         {"conntrack_allowance_available", 77},
+                         {"conntrack_allowance_exceeded", 3},
+                         {"x_bw_out_allowance_exceeded", 5}};
+    const HostRoot root = host.root();
+    NetworkSource source(root, {}, std::move(owned));
+    ridgeline::test::SampleSink sink;
+    REQUIRE(
+        source.read({ridgeline::from_unix_ms(1000), ridgeline::MonoTime{std::chrono::seconds{1}}}));
+    source.emit(sink);
+    const auto held_back = [&](const std::string& what) {
+        return sink["system.network.allowance_exceeded{allowance=\"" + what +
+                    "\",interface=\"ens5\"}"];
+    };
+    CHECK(held_back("bw_in") == 12);
+    CHECK(held_back("pps") == 0);
+    CHECK(held_back("conntrack") == 3);
+    CHECK_FALSE(held_back("bw_out"));
+    CHECK(driver.asked == 2);  // both of ENA, and not the other
+    CHECK(sink.unknown.empty());
+}
