@@ -10,7 +10,7 @@ namespace ridgeline::agent {
 
 namespace {
 
-constexpr SegmentMagic kHeadMagic = {'R', 'L', 'H', 'E', 'A', 'D', '1', '\n'};
+constexpr SegmentFormat kHeadFormat = {{'R', 'L', 'H', 'E', 'A', 'D', '1', '\n'}, 1};
 const std::string kHeadFileName = "head";
 
 enum : std::uint8_t { kSchemaRecord = 1, kRoundsRecord = 2 };
@@ -75,7 +75,7 @@ struct Rounds {
 }  // namespace
 
 Result<std::optional<HeadJournal::Recovered>> HeadJournal::recover(Storage& storage) {
-    auto reader = SegmentReader::open(storage, kHeadFileName, kHeadMagic);
+    auto reader = SegmentReader::open(storage, kHeadFileName, kHeadFormat);
     if (!reader) {
         // None yet, or killed in the middle of making the first one.
         const Errc code = reader.error().code;
@@ -137,12 +137,15 @@ Result<void> HeadJournal::append_pending() {
 Result<void> HeadJournal::begin() {
     if (writer_) {
         RL_TRY(writer_->file()->truncate_to(kSegmentHeaderBytes));
-        RL_ASSIGN_OR_RETURN(auto reopened, SegmentWriter::reopen(*storage_, kHeadFileName,
-                                                                 kHeadMagic, [](const Record&) {}));
+        RL_ASSIGN_OR_RETURN(
+            auto reopened,
+            SegmentWriter::reopen(*storage_, kHeadFileName, kHeadFormat, [](const Record&) {}));
         writer_ = std::move(reopened.writer);
     } else {
+        const auto there = SegmentReader::open(*storage_, kHeadFileName, kHeadFormat);
+        if (!there && there.error().code == Errc::unsupported) return fail(there.error());
         RL_ASSIGN_OR_RETURN(writer_,
-                            SegmentWriter::create(*storage_, kHeadFileName, kHeadMagic, 0, 0));
+                            SegmentWriter::create(*storage_, kHeadFileName, kHeadFormat, 0, 0));
     }
     begun_ = true;
     return {};

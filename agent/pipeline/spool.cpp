@@ -130,7 +130,7 @@ Result<void> Spool::write_to_segment(const Waiting& batch) {
 Result<void> Spool::open_segment(std::uint64_t base) {
     close_segment();
     const std::string name = segment_name(base);
-    auto created = SegmentWriter::create(*storage_, name, kMagic, base, options_.segment_bytes);
+    auto created = SegmentWriter::create(*storage_, name, kFormat, base, options_.segment_bytes);
     if (!created) {
         // On a full disk the empty file would be left behind; if it cannot even be removed it does
         // no harm.
@@ -309,7 +309,7 @@ Result<std::string> Spool::read(std::uint64_t sequence) {
         std::lower_bound(segment.entries.begin(), segment.entries.end(), sequence, before);
     if (!reader_ || reader_->name != segment.name) {
         reader_.reset();
-        RL_ASSIGN_OR_RETURN(auto reader, SegmentReader::open(*storage_, segment.name, kMagic));
+        RL_ASSIGN_OR_RETURN(auto reader, SegmentReader::open(*storage_, segment.name, kFormat));
         reader_ = CachedReader{segment.name, std::move(reader)};
     }
     if (reader_->reader.offset() != entry->offset) reader_->reader.seek(entry->offset);
@@ -331,7 +331,8 @@ Result<std::string> Spool::schema(std::uint64_t hash) {
     for (auto segment = segments_.rbegin(); segment != segments_.rend(); ++segment) {
         for (const SchemaPlace& place : segment->schemas) {
             if (place.hash != hash) continue;
-            RL_ASSIGN_OR_RETURN(auto reader, SegmentReader::open(*storage_, segment->name, kMagic));
+            RL_ASSIGN_OR_RETURN(auto reader,
+                                SegmentReader::open(*storage_, segment->name, kFormat));
             reader.seek(place.offset);
             RL_ASSIGN_OR_RETURN(const auto record, reader.next());
             if (!record || record->type != kSchemaRecord) break;

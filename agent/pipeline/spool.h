@@ -1,13 +1,15 @@
 // What was sampled and is not yet known to be safe at the collector: batches in segment files,
 // until acknowledged.
 //
-//   epoch                  16 hex digits, drawn when the spool is created; sequence numbers count
-//   within it NNNNNNNNNNNNNNNNNNNN.seg  common/segment, base = the first sequence number it may
-//   hold
-//     record 1  schema     u64 hash, wire::encode_schema
-//     record 2  batch      u64 sequence, wire::encode_body
-//     record 3  acked      u64 sequence, repeated; only spares a second sending after a restart
+//   epoch             16 hex digits and a newline, drawn when the spool is created; sequence
+//                     numbers count within it
+//   N….seg            common/segment of format RLSPOOL, version 1; 20 digits: its base, the first
+//                     sequence number it may hold
+//     record 1 schema u64 hash, wire::encode_schema
+//     record 2 batch  u64 sequence, wire::encode_body
+//     record 3 acked  u64 sequence, repeated; only spares a second sending after a restart
 //
+// common/segment/FORMAT.md has the whole of it, byte by byte.
 // Integers little-endian. Every segment holds the schemas of its batches. A segment goes when all
 // its batches are acknowledged, or, when the spool is full, with what it still holds, which is
 // counted. A disk that refuses never stops sampling: batches wait in bounded memory and are written
@@ -68,7 +70,7 @@ class SyncWork {
 class Spool {
   public:
     // Reads what an earlier run left. `storage` must outlive the spool. Fails only when the
-    // directory cannot be read.
+    // directory cannot be read, or holds files of a newer version (Errc::unsupported).
     static Result<Spool> open(Storage& storage, const SpoolOptions& options);
 
     std::uint64_t epoch() const { return epoch_; }

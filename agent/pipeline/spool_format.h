@@ -11,7 +11,7 @@
 
 namespace ridgeline::agent::spool_format {
 
-inline constexpr SegmentMagic kMagic = {'R', 'L', 'S', 'P', 'O', 'O', 'L', '\n'};
+inline constexpr SegmentFormat kFormat = {{'R', 'L', 'S', 'P', 'O', 'O', 'L', '\n'}, 1};
 inline constexpr std::string_view kEpochFileName = "epoch";
 inline constexpr std::size_t kEpochDigits = 16;
 inline constexpr std::string_view kSegmentSuffix = ".seg";

@@ -81,7 +81,7 @@ Result<void> Spool::load_segment(const std::string& name, std::vector<std::uint6
         }
     };
     writer_.reset();  // of the segment before: only the last one is written to
-    auto reopened = SegmentWriter::reopen(*storage_, name, kMagic, index_record);
+    auto reopened = SegmentWriter::reopen(*storage_, name, kFormat, index_record);
     if (reopened) {
         stats_.torn_bytes += reopened->torn_bytes;
         writer_ = std::move(reopened->writer);
@@ -90,9 +90,11 @@ Result<void> Spool::load_segment(const std::string& name, std::vector<std::uint6
         if (auto removed = storage_->remove(name); !removed) note_disk_error(removed.error());
         next_sequence_ = std::max(next_sequence_, segment.base);
         return {};
+    } else if (reopened.error().code == Errc::unsupported) {
+        // Which numbers a newer version used cannot be known, and none may be given twice.
+        return fail(std::move(reopened).error());
     } else {
-        // Read-only disk, unreadable sector, newer version: what could be read is sent, the file
-        // stays as it is.
+        // Read-only disk, unreadable sector: what could be read is sent, the file stays as it is.
         note_disk_error(reopened.error());
         next_sequence_ = std::max(next_sequence_, segment.base);
         if (segment.entries.empty()) return {};

@@ -36,7 +36,7 @@ Result<bool> FileLogReader::open_segment() {
         stats_.bytes_fell_off += found->base - position_;
         position_ = found->base;
     }
-    RL_ASSIGN_OR_RETURN(segment_, SegmentReader::open(log_.storage(), found->name, kLogMagic));
+    RL_ASSIGN_OR_RETURN(segment_, SegmentReader::open(log_.storage(), found->name, kLogFormat));
     segment_base_ = found->base;
     std::erase_if(schemas_, [](const auto& entry) { return !entry.second.in_this_segment; });
     for (auto& [key, known] : schemas_)

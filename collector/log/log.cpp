@@ -57,7 +57,7 @@ Result<void> Log::recover() {
     }
     for (std::size_t i = first; i + 1 < segments_.size(); ++i) {
         RL_ASSIGN_OR_RETURN(auto reader,
-                            SegmentReader::open(storage_, segments_[i].name, kLogMagic));
+                            SegmentReader::open(storage_, segments_[i].name, kLogFormat));
         for (;;) {
             RL_ASSIGN_OR_RETURN(const auto record, next_sound(reader));
             if (!record || segments_[i].base + record->end_offset > segments_[i].end) break;
@@ -77,7 +77,7 @@ Result<void> Log::find_segments() {
     std::copy_if(names.begin(), names.end(), std::back_inserter(found),
                  [](const std::string& name) { return name.ends_with(kSuffix); });
     for (const std::string& name : found) {
-        auto reader = SegmentReader::open(storage_, name, kLogMagic);
+        auto reader = SegmentReader::open(storage_, name, kLogFormat);
         if (!reader) {
             if (reader.error().code != Errc::corrupt) return fail(std::move(reader).error());
             // Only a segment that was being begun can be without a sound header; it holds nothing
@@ -106,7 +106,7 @@ Result<void> Log::find_segments() {
 }
 
 Result<bool> Log::is_whole(const SegmentInfo& segment) {
-    RL_ASSIGN_OR_RETURN(auto reader, SegmentReader::open(storage_, segment.name, kLogMagic));
+    RL_ASSIGN_OR_RETURN(auto reader, SegmentReader::open(storage_, segment.name, kLogFormat));
     while (segment.base + reader.offset() < segment.end) {
         RL_ASSIGN_OR_RETURN(const auto record, next_sound(reader));
         if (!record) return false;
@@ -143,7 +143,7 @@ void Log::recall(const Record& record, bool believe_snapshot) {
 
 Result<void> Log::recover_last(bool believe_snapshot) {
     SegmentInfo& last = segments_.back();
-    RL_ASSIGN_OR_RETURN(auto reopened, SegmentWriter::reopen(storage_, last.name, kLogMagic,
+    RL_ASSIGN_OR_RETURN(auto reopened, SegmentWriter::reopen(storage_, last.name, kLogFormat,
                                                              [&](const Record& record) {
                                                                  recall(record, believe_snapshot);
                                                              }));
@@ -170,7 +170,7 @@ Result<void> Log::begin_segment() {
     hosts_written_.clear();
     schemas_written_.clear();
     RL_ASSIGN_OR_RETURN(SegmentWriter writer,
-                        SegmentWriter::create(storage_, segment_name(end_), kLogMagic, end_,
+                        SegmentWriter::create(storage_, segment_name(end_), kLogFormat, end_,
                                               options_.segment_bytes));
     const std::int64_t now_ms = to_unix_ms(clock_.wall_now());
     segments_.push_back({writer.name(), end_, end_ + writer.size_bytes(), now_ms});

@@ -2,6 +2,7 @@
 
 #include <array>
 
+#include "agent/pipeline/spool_format.h"
 #include "tests/support/catch.h"
 #include "tests/support/faulty_storage.h"
 #include "tests/support/temp_dir.h"
@@ -137,6 +138,18 @@ TEST_CASE("a file that is no segment is removed and counted", "[spool]") {
     REQUIRE(spool.stats().torn_bytes == 100);
     REQUIRE(spool.next_sequence() == 9);  // the numbers before it may have been used
     REQUIRE(storage.snapshot().contains("stranger"));
+}
+
+TEST_CASE("a spool that a newer version wrote is refused and left as it is", "[spool]") {
+    FaultyStorage storage;
+    reopened(storage).append(make_batch(1));
+    constexpr SegmentFormat kNewer = {spool_format::kFormat.magic,
+                                      spool_format::kFormat.version + 1};
+    REQUIRE(SegmentWriter::create(storage, spool_format::segment_name(2), kNewer, 2, 0));
+    const auto before = storage.snapshot();
+    const auto spool = Spool::open(storage, {});
+    REQUIRE(spool.error().code == Errc::unsupported);
+    REQUIRE(storage.snapshot() == before);
 }
 
 TEST_CASE("a full spool drops its oldest batches and counts their samples", "[spool]") {

@@ -189,3 +189,17 @@ TEST_CASE("a disk that cannot be read is an error, not an empty log", "[log]") {
     rig.open();
     CHECK(rig.read_all() == up_to(1));
 }
+
+TEST_CASE("a log that a newer version wrote is refused by name and left as it is", "[log]") {
+    LogRig rig;
+    rig.append_durably(1);
+    constexpr SegmentFormat kNewer = {kLogFormat.magic, kLogFormat.version + 1};
+    const std::string name = "00000000000000099999.log";
+    REQUIRE(SegmentWriter::create(rig.storage, name, kNewer, 99'999, 0));
+    const auto before = rig.storage.snapshot();
+    const auto log = Log::open(rig.storage, {}, rig.clock);
+    REQUIRE_FALSE(log);
+    CHECK(log.error().code == Errc::unsupported);
+    CHECK(log.error().context.starts_with(name + ": written by a newer version"));
+    CHECK(rig.storage.snapshot() == before);
+}
