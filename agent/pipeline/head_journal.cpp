@@ -11,7 +11,6 @@ namespace ridgeline::agent {
 namespace {
 
 constexpr SegmentFormat kHeadFormat = {{'R', 'L', 'H', 'E', 'A', 'D', '1', '\n'}, 1};
-const std::string kHeadFileName = "head";
 
 enum : std::uint8_t { kSchemaRecord = 1, kRoundsRecord = 2 };
 
@@ -73,6 +72,10 @@ struct Rounds {
 };
 
 }  // namespace
+
+Result<SegmentScan> scan_head(Storage& storage) {
+    return scan_segment(storage, kHeadFileName, kHeadFormat, [](const Record&) {});
+}
 
 Result<std::optional<HeadJournal::Recovered>> HeadJournal::recover(Storage& storage) {
     auto reader = SegmentReader::open(storage, kHeadFileName, kHeadFormat);
@@ -138,14 +141,14 @@ Result<void> HeadJournal::begin() {
     if (writer_) {
         RL_TRY(writer_->file()->truncate_to(kSegmentHeaderBytes));
         RL_ASSIGN_OR_RETURN(
-            auto reopened,
-            SegmentWriter::reopen(*storage_, kHeadFileName, kHeadFormat, [](const Record&) {}));
+            auto reopened, SegmentWriter::reopen(*storage_, std::string(kHeadFileName), kHeadFormat,
+                                                 [](const Record&) {}));
         writer_ = std::move(reopened.writer);
     } else {
         const auto there = SegmentReader::open(*storage_, kHeadFileName, kHeadFormat);
         if (!there && there.error().code == Errc::unsupported) return fail(there.error());
-        RL_ASSIGN_OR_RETURN(writer_,
-                            SegmentWriter::create(*storage_, kHeadFileName, kHeadFormat, 0, 0));
+        RL_ASSIGN_OR_RETURN(writer_, SegmentWriter::create(*storage_, std::string(kHeadFileName),
+                                                           kHeadFormat, 0, 0));
     }
     begun_ = true;
     return {};

@@ -25,6 +25,11 @@
 
 namespace ridgeline::agent {
 
+inline constexpr std::string_view kHeadFileName = "head";
+
+// The whole of the file there is, for reports.
+Result<SegmentScan> scan_head(Storage& storage);
+
 class HeadJournal {
   public:
     explicit HeadJournal(Storage& storage) : storage_(&storage) {}

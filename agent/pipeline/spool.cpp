@@ -314,9 +314,9 @@ Result<std::string> Spool::read(std::uint64_t sequence) {
     }
     if (reader_->reader.offset() != entry->offset) reader_->reader.seek(entry->offset);
     auto record = reader_->reader.next();
-    if (record && *record && (*record)->type == kBatchRecord) {
-        ByteReader in((*record)->payload);
-        if (in.u64() == sequence) return std::string(as_text(in.rest()));
+    if (record && *record) {
+        const auto batch = read_batch(**record);
+        if (batch && batch->sequence == sequence) return std::string(batch->body);
     }
     if (!record && record.error().code != Errc::corrupt) return fail(std::move(record).error());
     drop(sequence, DropReason::corrupt);
@@ -335,9 +335,9 @@ Result<std::string> Spool::schema(std::uint64_t hash) {
                                 SegmentReader::open(*storage_, segment->name, kFormat));
             reader.seek(place.offset);
             RL_ASSIGN_OR_RETURN(const auto record, reader.next());
-            if (!record || record->type != kSchemaRecord) break;
-            ByteReader in(record->payload);
-            if (in.u64() == hash) return std::string(as_text(in.rest()));
+            const auto found = record ? read_schema(*record) : std::nullopt;
+            if (found && found->hash == hash) return std::string(found->schema);
+            break;
         }
     }
     return fail(Errc::not_found, "spool: no schema " + hex_u64(hash));

@@ -186,4 +186,7 @@ class Spool {
     SpoolStats stats_;
 };
 
+// The epoch of the spool in `storage`, nullopt when there is none yet.
+Result<std::optional<std::uint64_t>> read_epoch(Storage& storage);
+
 }  // namespace ridgeline::agent

@@ -5,7 +5,9 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
+#include "agent/pipeline/bytes.h"
 #include "common/base/text.h"
 #include "common/segment/segment.h"
 
@@ -18,6 +20,39 @@ inline constexpr std::string_view kSegmentSuffix = ".seg";
 inline constexpr std::size_t kSequenceDigits = 20;
 
 enum RecordType : std::uint8_t { kSchemaRecord = 1, kBatchRecord = 2, kAckedRecord = 3 };
+
+// What a record says; views refer into the record.
+struct SchemaRecord {
+    std::uint64_t hash = 0;
+    std::string_view schema;  // wire::encode_schema
+};
+struct BatchRecord {
+    std::uint64_t sequence = 0;
+    std::string_view body;  // wire::encode_body
+};
+
+inline std::optional<SchemaRecord> read_schema(const Record& record) {
+    ByteReader in(record.payload);
+    const auto hash = in.u64();
+    if (record.type != kSchemaRecord || !hash) return std::nullopt;
+    return SchemaRecord{*hash, as_text(in.rest())};
+}
+inline std::optional<BatchRecord> read_batch(const Record& record) {
+    ByteReader in(record.payload);
+    const auto sequence = in.u64();
+    if (record.type != kBatchRecord || !sequence) return std::nullopt;
+    return BatchRecord{*sequence, as_text(in.rest())};
+}
+inline std::vector<std::uint64_t> read_acked(const Record& record) {
+    std::vector<std::uint64_t> sequences;
+    ByteReader in(record.payload);
+    while (record.type == kAckedRecord) {
+        const auto sequence = in.u64();
+        if (!sequence) break;
+        sequences.push_back(*sequence);
+    }
+    return sequences;
+}
 
 inline std::string segment_name(std::uint64_t base) {
     const std::string digits = std::to_string(base);

@@ -29,18 +29,24 @@ Result<Spool> Spool::open(Storage& storage, const SpoolOptions& options) {
     return spool;
 }
 
+Result<std::optional<std::uint64_t>> read_epoch(Storage& storage) {
+    auto file = storage.open_read(kEpochFileName);
+    if (!file && file.error().code == Errc::not_found) return std::optional<std::uint64_t>{};
+    if (!file) return fail(std::move(file).error());
+    std::array<std::byte, kEpochDigits> digits{};
+    RL_ASSIGN_OR_RETURN(const std::size_t n, (*file)->read_at(0, digits));
+    const auto value = parse_hex_u64(as_text(std::span(digits).first(n)));
+    if (!value) return fail(Errc::corrupt, std::string(kEpochFileName) + ": not 16 digits");
+    return value;
+}
+
 Result<void> Spool::load_epoch() {
-    if (auto file = storage_->open_read(kEpochFileName)) {
-        std::array<std::byte, kEpochDigits> digits{};
-        const auto n = (*file)->read_at(0, digits);
-        if (n && *n == digits.size()) {
-            const auto value = parse_hex_u64(as_text(digits));
-            if (value) {
-                epoch_ = *value;
-                epoch_saved_ = true;
-                return {};
-            }
-        }
+    const auto kept = read_epoch(*storage_);
+    if (!kept && kept.error().code != Errc::corrupt) return fail(kept.error());
+    epoch_saved_ = kept && kept->has_value();
+    if (epoch_saved_) {
+        epoch_ = **kept;
+        return {};
     }
     randombytes_buf(&epoch_, sizeof epoch_);
     if (auto saved = save_epoch(); !saved) note_disk_error(saved.error());
@@ -64,20 +70,18 @@ Result<void> Spool::load_segment(const std::string& name, std::vector<std::uint6
     segment.bytes = kSegmentHeaderBytes;
     const auto index_record = [&](const Record& record) {
         segment.bytes = record.end_offset;
-        ByteReader in(record.payload);
-        if (record.type == kSchemaRecord) {
-            if (const auto hash = in.u64()) segment.schemas.push_back({*hash, record.offset});
-        } else if (record.type == kBatchRecord) {
-            const auto sequence = in.u64();
-            const auto body = wire::decode_body(as_text(in.rest()), wire::Limits{});
+        if (const auto schema = read_schema(record)) {
+            segment.schemas.push_back({schema->hash, record.offset});
+        } else if (const auto batch = read_batch(record)) {
+            const auto body = wire::decode_body(batch->body, wire::Limits{});
             const std::uint64_t last =
                 segment.entries.empty() ? 0 : segment.entries.back().sequence;
-            if (!sequence || !body || *sequence <= last || *sequence < segment.base) return;
-            segment.entries.push_back(
-                {*sequence, static_cast<std::uint32_t>(record.offset), body->sample_count, false});
-        } else if (record.type == kAckedRecord) {
-            while (const auto sequence = in.u64())
-                acked.push_back(*sequence);
+            if (!body || batch->sequence <= last || batch->sequence < segment.base) return;
+            segment.entries.push_back({batch->sequence, static_cast<std::uint32_t>(record.offset),
+                                       body->sample_count, false});
+        } else {
+            for (const std::uint64_t sequence : read_acked(record))
+                acked.push_back(sequence);
         }
     };
     writer_.reset();  // of the segment before: only the last one is written to

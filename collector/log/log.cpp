@@ -38,6 +38,12 @@ Result<std::int64_t> created_ms(SegmentReader& reader) {
 
 }  // namespace
 
+Result<std::vector<std::string>> list_segments(Storage& storage) {
+    RL_ASSIGN_OR_RETURN(auto names, storage.list());
+    std::erase_if(names, [](const std::string& name) { return !name.ends_with(kSuffix); });
+    return names;
+}
+
 Result<std::unique_ptr<Log>> Log::open(Storage& storage, LogOptions options, const Clock& clock) {
     std::unique_ptr<Log> log(new Log(storage, options, clock));
     RL_TRY(log->recover());
@@ -72,10 +78,7 @@ Result<void> Log::recover() {
 }
 
 Result<void> Log::find_segments() {
-    RL_ASSIGN_OR_RETURN(const auto names, storage_.list());
-    std::vector<std::string> found;
-    std::copy_if(names.begin(), names.end(), std::back_inserter(found),
-                 [](const std::string& name) { return name.ends_with(kSuffix); });
+    RL_ASSIGN_OR_RETURN(const auto found, list_segments(storage_));
     for (const std::string& name : found) {
         auto reader = SegmentReader::open(storage_, name, kLogFormat);
         if (!reader) {

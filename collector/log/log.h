@@ -53,6 +53,9 @@ struct LogAppend {
     std::string_view encoded_schema;  // wire::encode_schema()
 };
 
+// The names of the log's segments, oldest first.
+Result<std::vector<std::string>> list_segments(Storage& storage);
+
 class Log {
   public:
     // Finds out what the log holds; cuts off a torn tail. A damaged newest segment header (a crash

@@ -140,6 +140,26 @@ void SegmentReader::seek(std::uint64_t offset) {
     buffer_offset_ = 0;
 }
 
+Result<SegmentScan> scan_segment(Storage& storage, std::string_view name,
+                                 const SegmentFormat& format,
+                                 const std::function<void(const Record&)>& on_record) {
+    RL_ASSIGN_OR_RETURN(SegmentReader reader, SegmentReader::open(storage, name, format));
+    SegmentScan scan;
+    scan.base = reader.base();
+    scan.version = reader.version();
+    for (;;) {
+        const auto record = reader.next();
+        if (!record && record.error().code != Errc::corrupt) return fail(record.error());
+        if (!record) scan.damage = record.error().context;
+        if (!record || !*record) break;
+        ++scan.records;
+        on_record(**record);
+    }
+    scan.sound_bytes = reader.offset();
+    RL_ASSIGN_OR_RETURN(scan.tail_bytes, reader.bytes_left());
+    return scan;
+}
+
 Result<SegmentWriter> SegmentWriter::create(Storage& storage, std::string name,
                                             const SegmentFormat& format, std::uint64_t base,
                                             std::uint64_t reserve_bytes) {
@@ -158,18 +178,12 @@ Result<SegmentWriter> SegmentWriter::create(Storage& storage, std::string name,
 Result<SegmentWriter::Reopened> SegmentWriter::reopen(
     Storage& storage, std::string name, const SegmentFormat& format,
     const std::function<void(const Record&)>& on_record) {
-    RL_ASSIGN_OR_RETURN(SegmentReader reader, SegmentReader::open(storage, name, format));
-    for (;;) {
-        const auto record = reader.next();
-        if (!record && record.error().code != Errc::corrupt) return fail(record.error());
-        if (!record || !*record) break;
-        on_record(**record);
-    }
+    RL_ASSIGN_OR_RETURN(const SegmentScan scan, scan_segment(storage, name, format, on_record));
     SegmentWriter writer;
     RL_ASSIGN_OR_RETURN(writer.file_, storage.open_append(name));
     writer.name_ = std::move(name);
-    writer.base_ = reader.base();
-    writer.size_ = reader.offset();
+    writer.base_ = scan.base;
+    writer.size_ = scan.sound_bytes;
     const std::uint64_t torn = writer.file_->size_bytes() - writer.size_;
     if (torn > 0) RL_TRY(writer.file_->truncate_to(writer.size_));
     return Reopened{std::move(writer), torn};

@@ -85,6 +85,20 @@ class SegmentReader {
     Result<std::span<const std::byte>> fetch(std::uint64_t offset, std::size_t length);
 };
 
+// A file read from end to end.
+struct SegmentScan {
+    std::uint64_t base = 0;
+    std::uint32_t version = 1;
+    std::uint64_t records = 0;
+    std::uint64_t sound_bytes = 0;  // the header and the records before what is torn or damaged
+    std::uint64_t tail_bytes = 0;   // what follows them
+    std::string damage;             // what is wrong there; empty when it is merely cut short
+};
+// `on_record` sees each good record. Fails when the header or the disk does not let it read.
+Result<SegmentScan> scan_segment(Storage& storage, std::string_view name,
+                                 const SegmentFormat& format,
+                                 const std::function<void(const Record&)>& on_record);
+
 class SegmentWriter {
   public:
     static Result<SegmentWriter> create(Storage& storage, std::string name,

@@ -51,5 +51,7 @@ class Storage {
 
 // A directory on disk; creates it (0750) if it is missing.
 Result<std::unique_ptr<Storage>> open_directory_storage(const std::filesystem::path& directory);
+// One that must exist and is not changed, whoever uses it meanwhile: every change is refused.
+Result<std::unique_ptr<Storage>> open_directory_for_reading(const std::filesystem::path& directory);
 
 }  // namespace ridgeline
