@@ -28,6 +28,8 @@ std::string_view to_string(DropReason reason) {
 Result<void> SyncWork::run() {
     for (const auto& file : files_)
         RL_TRY(file->sync());
+    // After the files: a name that lasts is one of bytes that do.
+    if (directory_ != nullptr) RL_TRY(directory_->sync_directory());
     return {};
 }
 
@@ -138,6 +140,8 @@ Result<void> Spool::open_segment(std::uint64_t base) {
         return fail(std::move(created).error());
     }
     writer_ = std::move(*created);
+    writer_dirty_ = true;
+    directory_dirty_ = true;
     Segment& segment = segments_.emplace_back();
     segment.name = name;
     segment.base = base;
@@ -348,6 +352,7 @@ SyncWork Spool::take_unsynced() {
     work.files_ = std::exchange(unsynced_, {});
     if (writer_ && writer_dirty_) work.files_.push_back(writer_->file());
     writer_dirty_ = false;
+    if (std::exchange(directory_dirty_, false)) work.directory_ = storage_;
     return work;
 }
 
@@ -356,6 +361,7 @@ void Spool::on_synced(const Result<void>& result) {
     // After a failed fsync the kernel may have forgotten the dirty pages; what comes next goes to a
     // fresh file.
     note_disk_error(result.error());
+    directory_dirty_ = true;
     close_segment();
 }
 

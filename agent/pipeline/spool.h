@@ -59,11 +59,12 @@ struct SpoolStats {
 // Spool::on_synced.
 class SyncWork {
   public:
-    bool empty() const { return files_.empty(); }
+    bool empty() const { return files_.empty() && directory_ == nullptr; }
     Result<void> run();
 
   private:
     friend class Spool;
+    Storage* directory_ = nullptr;                    // names changed since it was synced
     std::vector<std::shared_ptr<AppendFile>> files_;  // shared: a segment may be closed meanwhile
 };
 
@@ -173,6 +174,7 @@ class Spool {
     std::deque<Segment> segments_;         // by base
     std::optional<SegmentWriter> writer_;  // of segments_.back()
     bool writer_dirty_ = false;
+    bool directory_dirty_ = false;
     std::vector<std::shared_ptr<AppendFile>> unsynced_;  // of closed segments
     std::deque<Waiting> memory_;  // by sequence, all newer than what is on disk
     // The last batch appended, which is what is sent next as a rule, and its schema.

@@ -24,6 +24,9 @@ Result<Spool> Spool::open(Storage& storage, const SpoolOptions& options) {
     for (const std::uint64_t sequence : acked)
         spool.forget(sequence);
     spool.remove_acked_segments();
+    // A killed run may have left its last writes in the page cache alone.
+    spool.writer_dirty_ = spool.writer_.has_value();
+    spool.directory_dirty_ = spool.writer_.has_value();
     spool.first_of_run_ = spool.next_sequence_;
     spool.numbers_on_disk_ = spool.next_sequence_;
     return spool;

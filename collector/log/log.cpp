@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
+#include <utility>
 
 #include "collector/log/file_log_reader.h"
 
@@ -154,8 +155,12 @@ Result<void> Log::recover_last(bool believe_snapshot) {
     end_ = reopened.writer.base() + reopened.writer.size_bytes();
     last.end = end_;
     writer_ = std::move(reopened.writer);
-    // What was written before a crash may still be in the page cache alone.
-    return writer_->sync();
+    // What was written before a crash may still be in the page cache alone, in closed segments too.
+    for (const SegmentInfo& segment : segments_) {
+        RL_ASSIGN_OR_RETURN(const auto file, storage_.open_append(segment.name));
+        RL_TRY(file->sync());
+    }
+    return storage_.sync_directory();
 }
 
 void Log::set_host(const HostInfo& host) {
@@ -175,6 +180,7 @@ Result<void> Log::begin_segment() {
     RL_ASSIGN_OR_RETURN(SegmentWriter writer,
                         SegmentWriter::create(storage_, segment_name(end_), kLogFormat, end_,
                                               options_.segment_bytes));
+    directory_dirty_ = true;
     const std::int64_t now_ms = to_unix_ms(clock_.wall_now());
     segments_.push_back({writer.name(), end_, end_ + writer.size_bytes(), now_ms});
     end_ += writer.size_bytes();
@@ -244,11 +250,14 @@ Result<LogPosition> Log::append(const LogAppend& batch) {
 Result<void> Log::SyncTicket::run() const {
     for (const auto& file : files)
         RL_TRY(file->sync());
+    // After the files: a name that lasts is one of bytes that do.
+    if (directory != nullptr) RL_TRY(directory->sync_directory());
     return {};
 }
 
 Log::SyncTicket Log::begin_sync() {
-    SyncTicket ticket{unsynced_files_, unsynced_files_.size(), end_};
+    SyncTicket ticket{unsynced_files_, unsynced_files_.size(), nullptr, end_};
+    if (std::exchange(directory_dirty_, false)) ticket.directory = &storage_;
     if (writer_) ticket.files.push_back(writer_->file());
     return ticket;
 }
@@ -263,6 +272,7 @@ void Log::finish_sync(const SyncTicket& ticket, const Result<void>& result) {
         return;
     }
     ++stats_.sync_errors;
+    directory_dirty_ = true;
     trouble_ = result.error().context;
     for (const Unsynced& entry : unsynced_)
         book_.erase(entry.host, entry.epoch, entry.sequence);

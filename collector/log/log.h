@@ -73,7 +73,8 @@ class Log {
     // The parts of one fsync: begin on the loop, run anywhere, finish on the loop. One at a time.
     struct SyncTicket {
         std::vector<std::shared_ptr<AppendFile>> files;
-        std::size_t closed = 0;  // the first so many of them are not written to any more
+        std::size_t closed = 0;        // the first so many of them are not written to any more
+        Storage* directory = nullptr;  // a segment was begun since it was synced
         LogPosition upto = 0;
         Result<void> run() const;
     };
@@ -139,6 +140,7 @@ class Log {
     std::optional<SegmentWriter> writer_;
     std::vector<std::shared_ptr<AppendFile>>
         unsynced_files_;  // of segments that were closed since the last sync
+    bool directory_dirty_ = false;
     std::vector<Unsynced> unsynced_;
     LogPosition end_ = 0;
     LogPosition durable_ = 0;

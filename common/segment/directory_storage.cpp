@@ -116,6 +116,14 @@ class DirectoryStorage final : public Storage {
         return {};
     }
 
+    Result<void> rename(std::string_view from, std::string_view to) override {
+        if (read_only_) return fail(errno_error(full_name(to), EROFS));
+        if (::renameat(directory_.get(), std::string(from).c_str(), directory_.get(),
+                       std::string(to).c_str()) != 0)
+            return fail(errno_error(full_name(to)));
+        return {};
+    }
+
     void reserve(std::string_view name, std::uint64_t size_bytes) override {
         if (read_only_) return;
         const UniqueFd fd{

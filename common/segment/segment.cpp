@@ -168,7 +168,6 @@ Result<SegmentWriter> SegmentWriter::create(Storage& storage, std::string name,
     RL_TRY(writer.file_->truncate_to(0));
     if (reserve_bytes > 0) storage.reserve(name, reserve_bytes);
     RL_TRY(writer.file_->append(make_header(format, base)));
-    RL_TRY(storage.sync_directory());
     writer.name_ = std::move(name);
     writer.base_ = base;
     writer.size_ = kSegmentHeaderBytes;

@@ -101,6 +101,8 @@ Result<SegmentScan> scan_segment(Storage& storage, std::string_view name,
 
 class SegmentWriter {
   public:
+    // The file has its name for good only once the storage's directory is synced, as well as its
+    // bytes.
     static Result<SegmentWriter> create(Storage& storage, std::string name,
                                         const SegmentFormat& format, std::uint64_t base,
                                         std::uint64_t reserve_bytes);

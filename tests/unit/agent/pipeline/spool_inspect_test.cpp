@@ -23,7 +23,7 @@ const std::string kFirst = spool_format::segment_name(1);
 SealedBatch ten_seconds(std::int64_t n) {
     SealedBatch batch;
     const Schema schema = test::small_schema();
-    batch.schema = std::make_shared<const Schema>(schema);
+    batch.schema = std::make_shared<const std::string>(wire::encode_schema(schema));
     const std::string body =
         test::body_of(test::small_block(kStart_ms + n * 10'000, 10, 0.5), schema);
     batch.body = wire::decode_body(body, wire::Limits{}).value();
@@ -133,7 +133,7 @@ TEST_CASE("what the records say is checked, not their checksums alone", "[spool]
         REQUIRE(writer.append(type, out.bytes()));
     };
     const SealedBatch good = ten_seconds(1);
-    const std::string schema = wire::encode_schema(*good.schema);
+    const std::string& schema = *good.schema;
     wire::BatchBody lies = good.body;
     lies.sample_count = 21;
     wire::BatchBody strange = good.body;

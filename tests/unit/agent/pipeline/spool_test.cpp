@@ -318,6 +318,24 @@ TEST_CASE("sync work covers what was appended, and a failed sync moves on to a f
     REQUIRE(held(spool) == Held{1, 2, 3});
 }
 
+TEST_CASE("nothing is synced on the thread that appends, and a new segment's name is synced too",
+          "[spool]") {
+    FaultyStorage storage;
+    Spool spool = reopened(storage, {1U << 20, 1U << 20, 1000});
+    const std::uint64_t syncs = storage.syncs();  // of the epoch, once in a spool's life
+    for (std::uint32_t i = 1; i <= 30; ++i)
+        spool.append(make_batch(i));
+    REQUIRE(storage.syncs() == syncs);
+    spool.on_synced(spool.take_unsynced().run());
+    storage.cut_power();
+    REQUIRE(held(reopened(storage)).size() == 30);
+    // A power cut before the sync takes the names of the segments that were begun.
+    for (std::uint32_t i = 31; i <= 60; ++i)
+        spool.append(make_batch(i));
+    storage.cut_power();
+    REQUIRE(held(reopened(storage)).size() == 30);
+}
+
 TEST_CASE("a batch can be given a new number", "[spool]") {
     FaultyStorage storage;
     Spool spool = reopened(storage);
