@@ -59,6 +59,9 @@ void add_ingest(Families& out, const IngestStats& s) {
     out.counter("received_bytes", "Bytes of messages from agents", s.bytes);
     out.counter("batches", "New batches appended to the log", s.batches);
     out.counter("samples", "Samples in new batches", s.samples);
+    out.counter("samples_thinned",
+                "Samples that agents took out of old batches for want of room; not in samples",
+                s.samples_thinned);
     out.counter("batches_duplicate", "Batches that were in the log already", s.duplicates);
     out.counter("batches_lost", "Batches that agents gave up before they came here",
                 s.batches_lost);

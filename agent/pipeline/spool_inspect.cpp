@@ -77,7 +77,9 @@ class FileReader {
         if (!block) return bad(record, block.error().context);
         if (block->sample_count() != body->sample_count)
             return bad(record, "a batch does not have as many samples as it says");
-        report_.content.add({found.sequence, found.sequence}, *block);
+        const auto range = wire::range_of(*body, found.sequence);
+        if (!range) return bad(record, range.error().context);
+        report_.content.add(*range, *block, body->thinned_samples);
     }
 
     void bad(const Record& record, std::string what) {
@@ -160,18 +162,19 @@ Result<SpoolReport> inspect_spool(Storage& storage) {
 
 std::string to_text(const SpoolReport& report) {
     std::vector<std::vector<std::string>> rows = {{"file", "version", "bytes", "records", "schemas",
-                                                   "batches", "held", "samples", "sequences",
-                                                   "oldest sample", "newest sample"}};
+                                                   "batches", "held", "samples", "thinned",
+                                                   "sequences", "oldest sample", "newest sample"}};
     wire::BatchSummary all;
     std::uint64_t bytes = 0;
     std::uint64_t held = 0;
     for (const SpoolFileReport& file : report.files) {
-        rows.push_back(
-            {file.name, std::to_string(file.version), std::to_string(file.bytes),
-             std::to_string(file.records), std::to_string(file.schemas),
-             std::to_string(file.content.batches), std::to_string(file.held),
-             std::to_string(file.content.samples), wire::range_text(file.content.sequences),
-             wire::time_text(file.content.oldest_ms), wire::time_text(file.content.newest_ms)});
+        rows.push_back({file.name, std::to_string(file.version), std::to_string(file.bytes),
+                        std::to_string(file.records), std::to_string(file.schemas),
+                        std::to_string(file.content.batches), std::to_string(file.held),
+                        std::to_string(file.content.samples), std::to_string(file.content.thinned),
+                        wire::range_text(file.content.sequences),
+                        wire::time_text(file.content.oldest_ms),
+                        wire::time_text(file.content.newest_ms)});
         all.add(file.content);
         bytes += file.bytes;
         held += file.held;

@@ -28,6 +28,12 @@ Result<std::optional<Record>> next_sound(SegmentReader& reader) {
     return record;
 }
 
+wire::Limits recovery_limits() {
+    wire::Limits limits;
+    limits.message_bytes = kRecordBytesMax;
+    return limits;
+}
+
 // When the segment was begun: its first record says so.
 Result<std::int64_t> created_ms(SegmentReader& reader) {
     RL_ASSIGN_OR_RETURN(const auto first, next_sound(reader));
@@ -139,7 +145,10 @@ void Log::recall(const Record& record, bool believe_snapshot) {
             break;
         case LogRecordType::batch:
             if (const auto batch = decode_batch_record(payload)) {
-                book_.insert(batch->host, batch->epoch, batch->sequence);
+                wire::SequenceRange range{batch->sequence, batch->sequence};
+                if (const auto body = wire::decode_body(batch->body, recovery_limits()))
+                    range = wire::range_of(*body, batch->sequence).value_or(range);
+                book_.insert(batch->host, batch->epoch, range);
             }
             break;
     }
@@ -166,10 +175,6 @@ Result<void> Log::recover_last(bool believe_snapshot) {
 void Log::set_host(const HostInfo& host) {
     hosts_[host.host_id] = host;
     hosts_written_.erase(host.host_id);
-}
-
-bool Log::contains(std::string_view host, std::uint64_t epoch, std::uint64_t sequence) const {
-    return book_.contains(host, epoch, sequence);
 }
 
 Result<void> Log::begin_segment() {
@@ -242,8 +247,8 @@ Result<LogPosition> Log::append(const LogAppend& batch) {
     }
     trouble_.clear();
     ++stats_.batches_appended;
-    book_.insert(batch.host, batch.epoch, batch.sequence);
-    unsynced_.push_back({std::string(batch.host), batch.epoch, batch.sequence, *position});
+    book_.insert(batch.host, batch.epoch, batch.range());
+    unsynced_.push_back({std::string(batch.host), batch.epoch, batch.range(), *position});
     return position;
 }
 
@@ -275,7 +280,7 @@ void Log::finish_sync(const SyncTicket& ticket, const Result<void>& result) {
     directory_dirty_ = true;
     trouble_ = result.error().context;
     for (const Unsynced& entry : unsynced_)
-        book_.erase(entry.host, entry.epoch, entry.sequence);
+        book_.erase(entry.host, entry.epoch, entry.range);
     unsynced_.clear();
     unsynced_files_.clear();
     writer_.reset();

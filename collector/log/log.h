@@ -50,7 +50,11 @@ struct LogAppend {
     bool backlog = false;
     std::string_view body;  // encode_body()
     std::uint64_t schema_hash = 0;
-    std::string_view encoded_schema;  // wire::encode_schema()
+    std::string_view encoded_schema;   // wire::encode_schema()
+    std::uint64_t first_sequence = 0;  // of a thinned batch: it stands for all from here on
+    wire::SequenceRange range() const {
+        return {first_sequence == 0 ? sequence : first_sequence, sequence};
+    }
 };
 
 // The names of the log's segments, oldest first.
@@ -67,7 +71,13 @@ class Log {
     void set_host(const HostInfo& host);
     // Where the record begins. On an error nothing was added.
     Result<LogPosition> append(const LogAppend& batch);
-    bool contains(std::string_view host, std::uint64_t epoch, std::uint64_t sequence) const;
+    bool contains(std::string_view host, std::uint64_t epoch, std::uint64_t sequence) const {
+        return book_.contains(host, epoch, sequence);
+    }
+    // All of the range.
+    bool contains(std::string_view host, std::uint64_t epoch, wire::SequenceRange range) const {
+        return book_.contains(host, epoch, range);
+    }
     const SequenceBook& book() const { return book_; }
 
     // The parts of one fsync: begin on the loop, run anywhere, finish on the loop. One at a time.
@@ -118,7 +128,7 @@ class Log {
     struct Unsynced {
         std::string host;
         std::uint64_t epoch;
-        std::uint64_t sequence;
+        wire::SequenceRange range;
         LogPosition position;
     };
 

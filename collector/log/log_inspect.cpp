@@ -77,7 +77,8 @@ class FileInspection {
         const auto batch = decoder_.batch(record);
         if (!batch) return bad(record, batch.error().context);
         FoundBatch found{batch->host->host_id, batch->epoch, {}};
-        found.content.add({batch->sequence, batch->sequence}, batch->block);
+        found.content.add({batch->first_sequence, batch->sequence}, batch->block,
+                          batch->thinned_samples);
         report_.content.add(found.content);
         batches_.push_back(std::move(found));
     }
@@ -177,8 +178,8 @@ Result<LogReport> inspect_log(Storage& storage) {
 
 std::string to_text(const LogReport& report) {
     std::vector<std::vector<std::string>> files = {{"file", "version", "bytes", "begun", "records",
-                                                    "batches", "samples", "oldest sample",
-                                                    "newest sample"}};
+                                                    "batches", "samples", "thinned",
+                                                    "oldest sample", "newest sample"}};
     for (const LogFileReport& file : report.files) {
         files.push_back({file.name, std::to_string(file.version), std::to_string(file.bytes),
                          wire::time_text(file.created_ms), std::to_string(file.records),
@@ -187,13 +188,13 @@ std::string to_text(const LogReport& report) {
                          wire::time_text(file.content.newest_ms)});
     }
     std::vector<std::vector<std::string>> hosts = {{"host", "epochs", "batches", "doubled",
-                                                    "samples", "sequences", "oldest sample",
-                                                    "newest sample"}};
+                                                    "samples", "thinned", "sequences",
+                                                    "oldest sample", "newest sample"}};
     for (const auto& [id, host] : report.hosts) {
         hosts.push_back({printable(id, 64), std::to_string(host.sequences.size()),
                          std::to_string(host.content.batches), std::to_string(host.doubled),
-                         std::to_string(host.content.samples), sequences_text(host),
-                         wire::time_text(host.content.oldest_ms),
+                         std::to_string(host.content.samples), std::to_string(host.content.thinned),
+                         sequences_text(host), wire::time_text(host.content.oldest_ms),
                          wire::time_text(host.content.newest_ms)});
     }
     std::string out = align(files) + "\n" + align(hosts);

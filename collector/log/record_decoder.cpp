@@ -56,7 +56,11 @@ Result<LogBatch> RecordDecoder::batch(const Record& record) const {
     const auto schema = schemas_.find({std::string(found.host), body.schema_hash});
     if (schema == schemas_.end() || !schema->second.schema)
         return fail(Errc::corrupt, "log: the schema of a batch is missing");
+    RL_ASSIGN_OR_RETURN(const auto range, wire::range_of(body, found.sequence));
     LogBatch batch;
+    batch.first_sequence = range.first;
+    batch.resolution_s = body.resolution_s;
+    batch.thinned_samples = body.thinned_samples;
     RL_ASSIGN_OR_RETURN(batch.block,
                         wire::decode_block(body.columns, *schema->second.schema, reading_limits()));
     batch.host = host->second;

@@ -7,10 +7,12 @@
 
 namespace ridgeline::wire {
 
-void BatchSummary::add(SequenceRange range, const SampleBlock& block) {
+void BatchSummary::add(SequenceRange range, const SampleBlock& block,
+                       std::uint64_t thinned_samples) {
     BatchSummary one;
     one.batches = 1;
     one.samples = block.sample_count();
+    one.thinned = thinned_samples;
     one.sequences.push_back(range);
     for (const SampleGroup& group : block.groups) {
         if (group.timestamps_ms.empty()) continue;
@@ -25,6 +27,7 @@ void BatchSummary::add(SequenceRange range, const SampleBlock& block) {
 void BatchSummary::add(const BatchSummary& other) {
     batches += other.batches;
     samples += other.samples;
+    thinned += other.thinned;
     for (const SequenceRange& range : other.sequences) {
         if (!sequences.empty() && sequences.back().last + 1 == range.first) {
             sequences.back().last = range.last;
@@ -57,6 +60,7 @@ void put(JsonWriter& json, const std::vector<SequenceRange>& ranges) {
 
 void put(JsonWriter& json, const BatchSummary& summary) {
     json.field("batches", summary.batches).field("samples", summary.samples);
+    json.field("thinned_samples", summary.thinned);
     put(json, summary.sequences);
     const auto time = [&](std::string_view name, std::int64_t ms) {
         json.key(name);

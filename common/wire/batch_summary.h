@@ -14,11 +14,12 @@ namespace ridgeline::wire {
 struct BatchSummary {
     std::uint64_t batches = 0;
     std::uint64_t samples = 0;
+    std::uint64_t thinned = 0;             // samples that thinning took out
     std::vector<SequenceRange> sequences;  // in the order they came, neighbours joined
     std::int64_t oldest_ms = 0;            // of the samples; 0 when there are none
     std::int64_t newest_ms = 0;
 
-    void add(SequenceRange range, const SampleBlock& block);
+    void add(SequenceRange range, const SampleBlock& block, std::uint64_t thinned_samples);
     void add(const BatchSummary& other);
 };
 
