@@ -182,6 +182,7 @@ std::vector<SeriesView> CollectorView::series(const SeriesFilter& filter) {
     for (const SeriesId id : store.find({filter.host, filter.metric, filter.attributes})) {
         const SeriesDescriptor& descriptor = store.descriptor_of(id);
         const MetricInfo* metric = find_metric(descriptor.metric);
+        if (const auto thinned = find_thinned(descriptor.metric)) metric = thinned->metric;
         views.push_back({id, store.host_of(id), descriptor.metric,
                          metric == nullptr ? "" : std::string(metric->unit), descriptor.attributes,
                          store.window_of(id).latest_value(), store.window_of(id).latest_ms()});
