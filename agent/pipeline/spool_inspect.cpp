@@ -33,9 +33,10 @@ class FileReader {
         } else if (const auto batch = read_batch(record)) {
             take_batch(*batch, record);
         } else if (record.type == kAckedRecord) {
-            for (const std::uint64_t sequence : read_acked(record))
+            for (const std::uint64_t sequence : read_sequences(record))
                 acked_->push_back(sequence);
-        } else if (record.type == kSchemaRecord || record.type == kBatchRecord) {
+        } else if (record.type == kSchemaRecord || record.type == kPackedSchemaRecord ||
+                   record.type == kBatchRecord) {
             bad(record, "a record is too short for what it is");
         }
     }
@@ -58,7 +59,9 @@ class FileReader {
   private:
     void take_schema(const SchemaRecord& found, const Record& record) {
         ++report_.schemas;
-        auto schema = wire::decode_schema(found.schema, wire::Limits{});
+        const auto encoded = found.encoded();
+        if (!encoded) return bad(record, encoded.error().context);
+        auto schema = wire::decode_schema(*encoded, wire::Limits{});
         if (!schema) return bad(record, schema.error().context);
         if (schema_hash(*schema) != found.hash)
             return bad(record, "a schema does not have the hash it is filed under");

@@ -13,15 +13,24 @@ namespace ridgeline::agent {
 
 using namespace spool_format;
 
+struct Spool::Noted {
+    std::vector<std::uint64_t> acked;
+    std::vector<std::uint64_t> sent;
+};
+
 Result<Spool> Spool::open(Storage& storage, const SpoolOptions& options) {
     Spool spool(storage, options);
     RL_TRY(spool.load_epoch());
     RL_ASSIGN_OR_RETURN(const auto names, storage.list());
-    std::vector<std::uint64_t> acked;
+    Noted noted;
     for (const std::string& name : names) {
-        if (base_of(name)) RL_TRY(spool.load_segment(name, acked));
+        if (base_of(name)) RL_TRY(spool.load_segment(name, noted));
+        if (name.ends_with(kThinnedSuffix)) (void)storage.remove(name);
     }
-    for (const std::uint64_t sequence : acked)
+    for (const std::uint64_t sequence : noted.sent) {
+        if (Entry* entry = spool.find_entry(sequence)) entry->sent = true;
+    }
+    for (const std::uint64_t sequence : noted.acked)
         spool.forget(sequence);
     spool.remove_acked_segments();
     // A killed run may have left its last writes in the page cache alone.
@@ -66,7 +75,7 @@ Result<void> Spool::save_epoch() {
     return {};
 }
 
-Result<void> Spool::load_segment(const std::string& name, std::vector<std::uint64_t>& acked) {
+Result<void> Spool::load_segment(const std::string& name, Noted& noted) {
     Segment segment;
     segment.name = name;
     segment.base = *base_of(name);
@@ -77,14 +86,21 @@ Result<void> Spool::load_segment(const std::string& name, std::vector<std::uint6
             segment.schemas.push_back({schema->hash, record.offset});
         } else if (const auto batch = read_batch(record)) {
             const auto body = wire::decode_body(batch->body, wire::Limits{});
+            if (!body) return;
+            const auto range = wire::range_of(*body, batch->sequence);
             const std::uint64_t last =
                 segment.entries.empty() ? 0 : segment.entries.back().sequence;
-            if (!body || batch->sequence <= last || batch->sequence < segment.base) return;
-            segment.entries.push_back({batch->sequence, static_cast<std::uint32_t>(record.offset),
-                                       body->sample_count, false});
+            if (!range || range->first <= last || batch->sequence < segment.base) return;
+            Entry& entry = segment.entries.emplace_back();
+            entry.sequence = batch->sequence;
+            entry.offset = static_cast<std::uint32_t>(record.offset);
+            entry.samples = body->sample_count;
+            entry.merged = static_cast<std::uint32_t>(range->last - range->first);
+            entry.resolution_s = static_cast<std::uint16_t>(std::min(body->resolution_s, 0xFFFFU));
         } else {
-            for (const std::uint64_t sequence : read_acked(record))
-                acked.push_back(sequence);
+            auto& of_kind = record.type == kSentRecord ? noted.sent : noted.acked;
+            for (const std::uint64_t sequence : read_sequences(record))
+                of_kind.push_back(sequence);
         }
     };
     writer_.reset();  // of the segment before: only the last one is written to
@@ -107,6 +123,9 @@ Result<void> Spool::load_segment(const std::string& name, std::vector<std::uint6
         if (segment.entries.empty()) return {};
     }
     segment.held = segment.entries.size();
+    segment.resolution_s = 0xFFFF;
+    for (const Entry& entry : segment.entries)
+        segment.resolution_s = std::min<std::uint32_t>(segment.resolution_s, entry.resolution_s);
     stats_.batches += segment.held;
     stats_.bytes += segment.bytes;
     next_sequence_ = std::max(next_sequence_, segment.base);
