@@ -337,6 +337,12 @@ void Spool::note_sent(std::uint64_t sequence) {
     append_note(kSentRecord, std::array{sequence});
 }
 
+bool Spool::awaits_sync() const {
+    return std::any_of(segments_.begin(), segments_.end(), [](const Segment& segment) {
+        return segment.name_state == Segment::Name::new_one;
+    });
+}
+
 bool Spool::sendable(std::uint64_t sequence) const {
     const Segment* segment = find_segment(sequence);
     return segment == nullptr || segment->name_state == Segment::Name::settled;

@@ -148,7 +148,8 @@ class Spool {
     // done(), on any thread, then finish_thinning() on this one.
     std::shared_ptr<ThinWork> begin_thinning();
     void finish_thinning(ThinWork& work);
-    bool awaits_sync_of_names() const { return directory_dirty_; }
+    // Something is not sendable() before the next sync.
+    bool awaits_sync() const;
 
     const SpoolStats& stats() const { return stats_; }
     std::optional<std::uint64_t> oldest() const { return next_held(0); }

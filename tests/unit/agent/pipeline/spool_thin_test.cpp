@@ -217,7 +217,7 @@ TEST_CASE("a merged batch is not sent before a power cut could no longer undo it
     const std::uint64_t merged = *spool.oldest();
     REQUIRE(merged > 1);
     REQUIRE_FALSE(spool.sendable(merged));
-    REQUIRE(spool.awaits_sync_of_names());
+    REQUIRE(spool.awaits_sync());
     SyncWork work = spool.take_unsynced();
     REQUIRE_FALSE(spool.sendable(merged));
     storage.refuse_syncs(EIO);
