@@ -23,6 +23,7 @@
 #include "agent/pipeline/pipeline_source.h"
 #include "agent/pipeline/self_limit.h"
 #include "agent/pipeline/spool.h"
+#include "agent/pipeline/spool_thin.h"
 #include "agent/pipeline/uplink.h"
 #include "agent/pipeline/uplink_session.h"
 #include "agent/resident_pages.h"
@@ -76,7 +77,9 @@ class Agent {
 
     Result<void> start();
     void run() { loop_.run(); }
-    bool worker_busy() const { return sampler_.worker_busy() || sync_busy_ || ec2_busy_; }
+    bool worker_busy() const {
+        return sampler_.worker_busy() || sync_busy_ || thin_busy_ || ec2_busy_;
+    }
 
   private:
     // In the order of the flow.
@@ -91,6 +94,7 @@ class Agent {
     void seal();
     void spool_batch(const SealedBatch& batch);
     void sync_spool();
+    void thin_spool();
     void start_uplink();
     Result<void> try_start_uplink();
     bool needs_new_uplink(const AgentConfig& next) const;
@@ -142,6 +146,9 @@ class Agent {
     std::uint64_t spooled_schema_ = 0;  // of the last batch
     MonoTime synced_at_;
     bool sync_busy_ = false;
+    std::shared_ptr<ThinWork> thin_work_;
+    bool thin_busy_ = false;
+    std::uint64_t thinned_said_ = 0;
 
     std::optional<net::KeyPair> keys_;
     std::string server_key_;
@@ -222,6 +229,7 @@ void Agent::look() {
     look_at_self();
     spool_->retry();
     sync_spool();
+    thin_spool();
     ask_ec2();
     if (uplink_) {
         uplink_->on_tick();
@@ -361,9 +369,9 @@ void Agent::spool_batch(const SealedBatch& batch) {
 
 void Agent::sync_spool() {
     const MonoTime now = clock_.mono_now();
-    if (config_.fsync_interval.count() == 0 || sync_busy_ ||
-        now - synced_at_ < config_.fsync_interval)
-        return;
+    // What took the place of another file must be durable before it is sent, whatever the policy.
+    const bool wanted = config_.fsync_interval.count() > 0 || spool_->awaits_sync();
+    if (!wanted || sync_busy_ || now - synced_at_ < config_.fsync_interval) return;
     auto work = std::make_shared<SyncWork>(spool_->take_unsynced());
     if (work->empty()) return;
     synced_at_ = now;
@@ -374,6 +382,26 @@ void Agent::sync_spool() {
         [this, result] {
             sync_busy_ = false;
             spool_->on_synced(*result);
+        });
+}
+
+// One step a turn at most: thinning is never in a hurry.
+void Agent::thin_spool() {
+    if (thin_busy_ || stopping_) return;
+    if (!thin_work_) thin_work_ = spool_->begin_thinning();
+    if (!thin_work_) return;
+    thin_busy_ = true;
+    net::run_in_worker(
+        loop_, [work = thin_work_] { work->step(); },
+        [this] {
+            thin_busy_ = false;
+            if (!thin_work_->done()) return;
+            const auto work = std::exchange(thin_work_, nullptr);
+            spool_->finish_thinning(*work);
+            const std::uint64_t thinned = spool_->stats().thinned_samples;
+            if (thinned == 0 || std::exchange(thinned_said_, thinned) != 0) return;
+            log::notice("the spool is getting full; its old data is thinned to make room",
+                        {{"bytes", spool_->stats().bytes}, {"max", config_.spool_bytes_max}});
         });
 }
 

@@ -13,6 +13,7 @@
 #include "agent/enroll.h"
 #include "agent/identity.h"
 #include "agent/once.h"
+#include "agent/pipeline/spool_command.h"
 #include "agent/source/catalogue.h"
 #include "agent/source/host_root.h"
 #include "agent/status.h"
@@ -37,6 +38,10 @@ constexpr std::string_view kHelp =
     "      --format FORMAT     table (default), json or prometheus\n"
     "  status              asks the running agent how it is\n"
     "      --json              as one JSON object\n"
+    "  spool inspect [DIR] what the spool holds, as a table; also while the agent runs\n"
+    "  spool verify [DIR]  the same, prints only what is damaged; exit codes 0 whole, 1 damaged,\n"
+    "                      2 cannot be read\n"
+    "      --json              as one JSON object\n"
     "  host-id             prints the id this host is known by\n"
     "  enroll TOKEN        enrols this host with the collector that made the token; -: from stdin\n"
     "  rotate-key          gives this host a new key; the old one is valid until it is used\n"
@@ -50,6 +55,8 @@ constexpr std::string_view kHelp =
 
 struct Arguments {
     std::string command;
+    std::string action;     // of spool
+    std::string directory;  // likewise
     std::string config = kDefaultConfigPath;
     bool config_given = false;
     std::string source;
@@ -130,6 +137,14 @@ int status(const AgentConfig& config, bool json) {
     return kOk;
 }
 
+int spool(const AgentConfig& config, const Arguments& arguments) {
+    const auto command =
+        arguments.action == "verify" ? SpoolCommand::verify : SpoolCommand::inspect;
+    const std::filesystem::path given = arguments.directory;
+    return run_spool_command(command, given.empty() ? config.spool_path : given, arguments.json,
+                             std::cout, std::cerr);
+}
+
 int once(const AgentConfig& config, const Arguments& arguments) {
     OnceOptions options;
     options.source = arguments.source;
@@ -170,6 +185,7 @@ int dispatch(const Arguments& arguments) {
     if (arguments.command == "enroll") return enroll_host(config, arguments);
     if (arguments.command == "rotate-key") return rotate_key(config);
     if (arguments.command == "status") return status(config, arguments.json);
+    if (arguments.command == "spool") return spool(config, arguments);
     if (arguments.command == "once") return once(config, arguments);
     log::set_level(config.log_level);
     const auto done = run_agent(config, arguments.config);
@@ -220,9 +236,15 @@ int main(int argc, char** argv) {
         if (optind >= argc) return fail_usage("enroll needs a token (ridgeline token create)");
         arguments.token = argv[optind++];
     }
+    if (arguments.command == "spool") {
+        if (optind < argc) arguments.action = argv[optind++];
+        if (arguments.action != "inspect" && arguments.action != "verify")
+            return fail_usage("spool takes inspect or verify");
+        if (optind < argc) arguments.directory = argv[optind++];
+    }
     if (optind < argc) return fail_usage(std::string("unexpected argument ") + argv[optind]);
     for (const char* known :
-         {"run", "check", "once", "status", "host-id", "enroll", "rotate-key", "keygen"}) {
+         {"run", "check", "once", "status", "host-id", "enroll", "rotate-key", "keygen", "spool"}) {
         if (arguments.command == known) return dispatch(arguments);
     }
     return fail_usage("unknown command " + arguments.command);

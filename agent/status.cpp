@@ -183,6 +183,7 @@ void write_spool(JsonWriter& json, const AgentStatus& status) {
     json.field("memory_bytes", spool.memory_bytes);
     json.field("torn_bytes", spool.torn_bytes);
     json.field("disk_errors", spool.disk_errors);
+    json.field("thinned_samples", spool.thinned_samples);
     json.field("disk", spool.disk_error.empty() ? std::string("ok") : spool.disk_error);
     json.key("dropped_samples").begin_object();
     for (std::size_t i = 0; i < kDropReasons; ++i) {

@@ -6,6 +6,7 @@
 
 #include "collector/collector.h"
 #include "collector/config.h"
+#include "collector/log/log_command.h"
 #include "common/net/curve_keys.h"
 
 using namespace ridgeline;
@@ -65,6 +66,16 @@ int keygen(const std::string& directory) {
     return 0;
 }
 
+int log_command(LogCommand command, const std::string& file, std::filesystem::path directory,
+                bool json) {
+    if (directory.empty()) {
+        const auto config = load(file);
+        if (!config) return kBadConfig;
+        directory = config->storage.path / "log";
+    }
+    return run_log_command(command, directory, json, std::cout, std::cerr);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -88,6 +99,21 @@ int main(int argc, char** argv) {
         "keygen", "Makes the collector's key pair if there is none; prints the public key");
     keygen_command->add_option("--out", directory, "Where collector.key and collector.pub go")
         ->capture_default_str();
+    std::string log_directory;
+    bool json = false;
+    CLI::App* log_group = app.add_subcommand(
+        "log",
+        "Looks into the log, also while the collector runs; exits with 0 if it is whole, 1 "
+        "if it is damaged, 2 if it cannot be read");
+    log_group->require_subcommand(1);
+    CLI::App* inspect_command =
+        log_group->add_subcommand("inspect", "What the log holds, as tables");
+    CLI::App* verify_command = log_group->add_subcommand("verify", "Only what is damaged");
+    for (CLI::App* command : {inspect_command, verify_command}) {
+        command->add_option("DIR", log_directory, "The log's directory; default by configuration");
+        command->add_option("-c,--config", file, "Configuration file")->capture_default_str();
+        command->add_flag("--json", json, "As one JSON object");
+    }
 
     try {
         app.parse(argc, argv);
@@ -96,5 +122,8 @@ int main(int argc, char** argv) {
     }
     if (run_command->parsed()) return run(file, print_alerts);
     if (check_command->parsed()) return check(file);
+    if (inspect_command->parsed())
+        return log_command(LogCommand::inspect, file, log_directory, json);
+    if (verify_command->parsed()) return log_command(LogCommand::verify, file, log_directory, json);
     return keygen(directory);
 }

@@ -59,6 +59,9 @@ void add_ingest(Families& out, const IngestStats& s) {
     out.counter("received_bytes", "Bytes of messages from agents", s.bytes);
     out.counter("batches", "New batches appended to the log", s.batches);
     out.counter("samples", "Samples in new batches", s.samples);
+    out.counter("samples_thinned",
+                "Samples that agents took out of old batches for want of room; not in samples",
+                s.samples_thinned);
     out.counter("batches_duplicate", "Batches that were in the log already", s.duplicates);
     out.counter("batches_lost", "Batches that agents gave up before they came here",
                 s.batches_lost);
@@ -179,6 +182,7 @@ std::vector<SeriesView> CollectorView::series(const SeriesFilter& filter) {
     for (const SeriesId id : store.find({filter.host, filter.metric, filter.attributes})) {
         const SeriesDescriptor& descriptor = store.descriptor_of(id);
         const MetricInfo* metric = find_metric(descriptor.metric);
+        if (const auto thinned = find_thinned(descriptor.metric)) metric = thinned->metric;
         views.push_back({id, store.host_of(id), descriptor.metric,
                          metric == nullptr ? "" : std::string(metric->unit), descriptor.attributes,
                          store.window_of(id).latest_value(), store.window_of(id).latest_ms()});

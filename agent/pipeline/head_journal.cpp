@@ -10,8 +10,7 @@ namespace ridgeline::agent {
 
 namespace {
 
-constexpr SegmentMagic kHeadMagic = {'R', 'L', 'H', 'E', 'A', 'D', '1', '\n'};
-const std::string kHeadFileName = "head";
+constexpr SegmentFormat kHeadFormat = {{'R', 'L', 'H', 'E', 'A', 'D', '1', '\n'}, 1};
 
 enum : std::uint8_t { kSchemaRecord = 1, kRoundsRecord = 2 };
 
@@ -74,8 +73,12 @@ struct Rounds {
 
 }  // namespace
 
+Result<SegmentScan> scan_head(Storage& storage) {
+    return scan_segment(storage, kHeadFileName, kHeadFormat, [](const Record&) {});
+}
+
 Result<std::optional<HeadJournal::Recovered>> HeadJournal::recover(Storage& storage) {
-    auto reader = SegmentReader::open(storage, kHeadFileName, kHeadMagic);
+    auto reader = SegmentReader::open(storage, kHeadFileName, kHeadFormat);
     if (!reader) {
         // None yet, or killed in the middle of making the first one.
         const Errc code = reader.error().code;
@@ -137,12 +140,15 @@ Result<void> HeadJournal::append_pending() {
 Result<void> HeadJournal::begin() {
     if (writer_) {
         RL_TRY(writer_->file()->truncate_to(kSegmentHeaderBytes));
-        RL_ASSIGN_OR_RETURN(auto reopened, SegmentWriter::reopen(*storage_, kHeadFileName,
-                                                                 kHeadMagic, [](const Record&) {}));
+        RL_ASSIGN_OR_RETURN(
+            auto reopened, SegmentWriter::reopen(*storage_, std::string(kHeadFileName), kHeadFormat,
+                                                 [](const Record&) {}));
         writer_ = std::move(reopened.writer);
     } else {
-        RL_ASSIGN_OR_RETURN(writer_,
-                            SegmentWriter::create(*storage_, kHeadFileName, kHeadMagic, 0, 0));
+        const auto there = SegmentReader::open(*storage_, kHeadFileName, kHeadFormat);
+        if (!there && there.error().code == Errc::unsupported) return fail(there.error());
+        RL_ASSIGN_OR_RETURN(writer_, SegmentWriter::create(*storage_, std::string(kHeadFileName),
+                                                           kHeadFormat, 0, 0));
     }
     begun_ = true;
     return {};

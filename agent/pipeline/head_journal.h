@@ -1,10 +1,11 @@
 // The rounds of the batch that is still being filled, on disk, so that a killed agent loses none of
 // them.
 //
-//   head   common/segment, base 0
-//     record 1  schema   u64 sequence number the batch will get, wire::encode_schema; again when it
-//     was extended record 2  rounds   (u32 group, u32 values, i64 stamp in Unix ms, f64 value …)
-//     repeated: all rounds of one tick
+//   head              common/segment of format RLHEAD1, version 1, base 0
+//     record 1 schema u64 sequence number the batch will get, wire::encode_schema; again when it
+//                     was extended
+//     record 2 rounds all rounds of one tick, each: u32 group, u32 values, i64 stamp in Unix ms,
+//                     f64 value …
 //
 // Written without fsync: it guards against the process ending, the spool's fsync against the power.
 // It is begun anew when the batch is sealed into the spool; on recovery a head whose sequence
@@ -23,6 +24,11 @@
 #include "common/segment/storage.h"
 
 namespace ridgeline::agent {
+
+inline constexpr std::string_view kHeadFileName = "head";
+
+// The whole of the file there is, for reports.
+Result<SegmentScan> scan_head(Storage& storage);
 
 class HeadJournal {
   public:

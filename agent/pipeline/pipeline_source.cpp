@@ -38,6 +38,7 @@ void PipelineSource::emit(Recorder& out) {
     count("ridgeline.agent.spool.batches", status_.spool.batches);
     count("ridgeline.agent.spool.torn", status_.spool.torn_bytes);
     count("ridgeline.agent.spool.errors", status_.spool.disk_errors);
+    count("ridgeline.agent.samples_thinned", status_.spool.thinned_samples);
     count("ridgeline.agent.uplink.connected",
           status_.uplink_state == to_string(UplinkState::streaming) ? 1 : 0);
     count("ridgeline.agent.uplink.reconnects", status_.uplink.connections);

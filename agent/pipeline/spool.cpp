@@ -28,6 +28,8 @@ std::string_view to_string(DropReason reason) {
 Result<void> SyncWork::run() {
     for (const auto& file : files_)
         RL_TRY(file->sync());
+    // After the files: a name that lasts is one of bytes that do.
+    if (directory_ != nullptr) RL_TRY(directory_->sync_directory());
     return {};
 }
 
@@ -59,12 +61,15 @@ std::uint64_t Spool::append(const SealedBatch& batch) {
 void Spool::renumber(std::uint64_t sequence) {
     auto body = read(sequence);
     if (!body) return;
-    const auto decoded = wire::decode_body(*body, wire::Limits{});
+    auto decoded = wire::decode_body(*body, wire::Limits{});
     if (!decoded) return drop(sequence, DropReason::corrupt);
+    if (std::exchange(decoded->first_sequence, 0) != 0) *body = wire::encode_body(*decoded);
     auto encoded_schema = schema(decoded->schema_hash);
     if (!encoded_schema) return drop(sequence, DropReason::corrupt);
-    Waiting next{next_sequence_++, decoded->schema_hash, decoded->sample_count, std::move(*body),
-                 std::make_shared<const std::string>(std::move(*encoded_schema))};
+    Waiting next{
+        next_sequence_++,      decoded->schema_hash,
+        decoded->sample_count, false,
+        std::move(*body),      std::make_shared<const std::string>(std::move(*encoded_schema))};
     ++stats_.batches;
     if (!memory_.empty() || !write(next)) keep_in_memory(std::move(next));
     const std::array old{sequence};
@@ -108,29 +113,33 @@ Result<void> Spool::write_to_segment(const Waiting& batch) {
     ByteWriter out;
     if (!knows_schema) {
         out.u64(batch.schema_hash);
-        out.text(*batch.schema);
+        out.text(wire::pack_schema(*batch.schema));
         RL_ASSIGN_OR_RETURN(const std::uint64_t offset,
-                            writer_->append(kSchemaRecord, out.bytes()));
+                            writer_->append(kPackedSchemaRecord, out.bytes()));
         segment.schemas.push_back({batch.schema_hash, offset});
         out.clear();
     }
     out.u64(batch.sequence);
     out.text(batch.body);
     RL_ASSIGN_OR_RETURN(const std::uint64_t offset, writer_->append(kBatchRecord, out.bytes()));
-    segment.entries.push_back(
-        {batch.sequence, static_cast<std::uint32_t>(offset), batch.samples, false});
+    Entry& entry = segment.entries.emplace_back();
+    entry.sequence = batch.sequence;
+    entry.offset = static_cast<std::uint32_t>(offset);
+    entry.samples = batch.samples;
+    entry.sent = batch.sent;
     ++segment.held;
     numbers_on_disk_ = std::max(numbers_on_disk_, batch.sequence + 1);
     segment.bytes = writer_->size_bytes();
     stats_.bytes += segment.bytes - size_before;
     writer_dirty_ = true;
+    if (batch.sent) append_note(kSentRecord, std::array{batch.sequence});
     return {};
 }
 
 Result<void> Spool::open_segment(std::uint64_t base) {
     close_segment();
     const std::string name = segment_name(base);
-    auto created = SegmentWriter::create(*storage_, name, kMagic, base, options_.segment_bytes);
+    auto created = SegmentWriter::create(*storage_, name, kFormat, base, options_.segment_bytes);
     if (!created) {
         // On a full disk the empty file would be left behind; if it cannot even be removed it does
         // no harm.
@@ -138,6 +147,8 @@ Result<void> Spool::open_segment(std::uint64_t base) {
         return fail(std::move(created).error());
     }
     writer_ = std::move(*created);
+    writer_dirty_ = true;
+    directory_dirty_ = true;
     Segment& segment = segments_.emplace_back();
     segment.name = name;
     segment.base = base;
@@ -227,16 +238,21 @@ const Spool::Waiting* Spool::find_waiting(std::uint64_t sequence) const {
     return it == memory_.end() || it->sequence != sequence ? nullptr : &*it;
 }
 
+Spool::Entry* Spool::find_entry(std::uint64_t sequence) {
+    Segment* segment = find_segment(sequence);
+    if (segment == nullptr) return nullptr;
+    const auto entry =
+        std::lower_bound(segment->entries.begin(), segment->entries.end(), sequence, before);
+    const bool found = entry != segment->entries.end() && entry->sequence == sequence;
+    return found && !entry->acked ? &*entry : nullptr;
+}
+
 std::optional<std::uint32_t> Spool::forget(std::uint64_t sequence) {
-    if (Segment* segment = find_segment(sequence)) {
-        const auto entry =
-            std::lower_bound(segment->entries.begin(), segment->entries.end(), sequence, before);
-        if (entry != segment->entries.end() && entry->sequence == sequence && !entry->acked) {
-            entry->acked = true;
-            --segment->held;
-            --stats_.batches;
-            return entry->samples;
-        }
+    if (Entry* entry = find_entry(sequence)) {
+        entry->acked = true;
+        --find_segment(sequence)->held;
+        --stats_.batches;
+        return entry->samples;
     }
     const Waiting* waiting = find_waiting(sequence);
     if (waiting == nullptr) return std::nullopt;
@@ -253,14 +269,17 @@ void Spool::ack(std::span<const std::uint64_t> sequences) {
     for (const std::uint64_t sequence : sequences) {
         if (forget(sequence)) known.push_back(sequence);
     }
-    append_acks(known);
+    append_note(kAckedRecord, known);
     remove_acked_segments();
 }
 
 void Spool::ack_range(std::uint64_t first, std::uint64_t last) {
     std::vector<std::uint64_t> held;
-    for (auto next = next_held(first); next && *next <= last; next = next_held(*next + 1))
-        held.push_back(*next);
+    for (auto next = next_held(first); next && *next <= last; next = next_held(*next + 1)) {
+        const Entry* entry = find_entry(*next);
+        // A thinned batch of which the collector has a part alone is sent: it has the rest.
+        if (entry == nullptr || entry->first() >= first) held.push_back(*next);
+    }
     ack(held);
 }
 
@@ -268,18 +287,20 @@ void Spool::drop(std::uint64_t sequence, DropReason reason) {
     const auto samples = forget(sequence);
     if (!samples) return;
     stats_.dropped_samples[static_cast<std::size_t>(reason)] += *samples;
-    append_acks(std::array{sequence});
+    append_note(kAckedRecord, std::array{sequence});
     remove_acked_segments();
 }
 
-// Best effort: without the record the batch is offered again after a restart, and the collector
-// knows it.
-void Spool::append_acks(std::span<const std::uint64_t> sequences) {
+// Best effort: without the record, a batch that was acknowledged is offered again after a restart,
+// and the collector knows it; one that was sent may be merged with others after a power cut that
+// took the record, and a part of it come twice, as coarse as it then is.
+void Spool::append_note(std::uint8_t type, std::span<const std::uint64_t> sequences) {
     if (sequences.empty() || !writer_) return;
     ByteWriter out;
     for (const std::uint64_t sequence : sequences)
         out.u64(sequence);
-    if (!writer_->append(kAckedRecord, out.bytes())) return;
+    if (!writer_->append(type, out.bytes())) return;
+    writer_dirty_ = true;
     Segment& segment = segments_.back();
     stats_.bytes += writer_->size_bytes() - segment.bytes;
     segment.bytes = writer_->size_bytes();
@@ -299,6 +320,34 @@ std::optional<std::uint64_t> Spool::next_held(std::uint64_t from) const {
     return waiting->sequence;
 }
 
+std::optional<std::uint64_t> Spool::first_unacked() const {
+    for (const Segment& segment : segments_) {
+        for (const Entry& entry : segment.entries) {
+            if (!entry.acked) return entry.first();
+        }
+    }
+    return oldest();
+}
+
+void Spool::note_sent(std::uint64_t sequence) {
+    const auto waiting = std::lower_bound(memory_.begin(), memory_.end(), sequence, waits_before);
+    if (waiting != memory_.end() && waiting->sequence == sequence) waiting->sent = true;
+    Entry* entry = find_entry(sequence);
+    if (entry == nullptr || std::exchange(entry->sent, true)) return;
+    append_note(kSentRecord, std::array{sequence});
+}
+
+bool Spool::awaits_sync() const {
+    return std::any_of(segments_.begin(), segments_.end(), [](const Segment& segment) {
+        return segment.name_state == Segment::Name::new_one;
+    });
+}
+
+bool Spool::sendable(std::uint64_t sequence) const {
+    const Segment* segment = find_segment(sequence);
+    return segment == nullptr || segment->name_state == Segment::Name::settled;
+}
+
 Result<std::string> Spool::read(std::uint64_t sequence) {
     if (next_held(sequence) != sequence)
         return fail(Errc::not_found, "batch " + std::to_string(sequence) + " is not held");
@@ -309,14 +358,14 @@ Result<std::string> Spool::read(std::uint64_t sequence) {
         std::lower_bound(segment.entries.begin(), segment.entries.end(), sequence, before);
     if (!reader_ || reader_->name != segment.name) {
         reader_.reset();
-        RL_ASSIGN_OR_RETURN(auto reader, SegmentReader::open(*storage_, segment.name, kMagic));
+        RL_ASSIGN_OR_RETURN(auto reader, SegmentReader::open(*storage_, segment.name, kFormat));
         reader_ = CachedReader{segment.name, std::move(reader)};
     }
     if (reader_->reader.offset() != entry->offset) reader_->reader.seek(entry->offset);
     auto record = reader_->reader.next();
-    if (record && *record && (*record)->type == kBatchRecord) {
-        ByteReader in((*record)->payload);
-        if (in.u64() == sequence) return std::string(as_text(in.rest()));
+    if (record && *record) {
+        const auto batch = read_batch(**record);
+        if (batch && batch->sequence == sequence) return std::string(batch->body);
     }
     if (!record && record.error().code != Errc::corrupt) return fail(std::move(record).error());
     drop(sequence, DropReason::corrupt);
@@ -331,12 +380,13 @@ Result<std::string> Spool::schema(std::uint64_t hash) {
     for (auto segment = segments_.rbegin(); segment != segments_.rend(); ++segment) {
         for (const SchemaPlace& place : segment->schemas) {
             if (place.hash != hash) continue;
-            RL_ASSIGN_OR_RETURN(auto reader, SegmentReader::open(*storage_, segment->name, kMagic));
+            RL_ASSIGN_OR_RETURN(auto reader,
+                                SegmentReader::open(*storage_, segment->name, kFormat));
             reader.seek(place.offset);
             RL_ASSIGN_OR_RETURN(const auto record, reader.next());
-            if (!record || record->type != kSchemaRecord) break;
-            ByteReader in(record->payload);
-            if (in.u64() == hash) return std::string(as_text(in.rest()));
+            const auto found = record ? read_schema(*record) : std::nullopt;
+            if (found && found->hash == hash) return found->encoded();
+            break;
         }
     }
     return fail(Errc::not_found, "spool: no schema " + hex_u64(hash));
@@ -347,14 +397,25 @@ SyncWork Spool::take_unsynced() {
     work.files_ = std::exchange(unsynced_, {});
     if (writer_ && writer_dirty_) work.files_.push_back(writer_->file());
     writer_dirty_ = false;
+    if (!std::exchange(directory_dirty_, false)) return work;
+    work.directory_ = storage_;
+    for (Segment& segment : segments_) {
+        if (segment.name_state == Segment::Name::new_one)
+            segment.name_state = Segment::Name::syncing;
+    }
     return work;
 }
 
 void Spool::on_synced(const Result<void>& result) {
+    for (Segment& segment : segments_) {
+        if (segment.name_state == Segment::Name::syncing)
+            segment.name_state = result ? Segment::Name::settled : Segment::Name::new_one;
+    }
     if (result) return;
     // After a failed fsync the kernel may have forgotten the dirty pages; what comes next goes to a
     // fresh file.
     note_disk_error(result.error());
+    directory_dirty_ = true;
     close_segment();
 }
 

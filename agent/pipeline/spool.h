@@ -1,17 +1,24 @@
 // What was sampled and is not yet known to be safe at the collector: batches in segment files,
 // until acknowledged.
 //
-//   epoch                  16 hex digits, drawn when the spool is created; sequence numbers count
-//   within it NNNNNNNNNNNNNNNNNNNN.seg  common/segment, base = the first sequence number it may
-//   hold
-//     record 1  schema     u64 hash, wire::encode_schema
-//     record 2  batch      u64 sequence, wire::encode_body
-//     record 3  acked      u64 sequence, repeated; only spares a second sending after a restart
+//   epoch             16 hex digits and a newline, drawn when the spool is created; sequence
+//                     numbers count within it
+//   N….seg            common/segment of format RLSPOOL, version 2; 20 digits: its base, the first
+//                     sequence number it may hold
+//     record 1 schema u64 hash, wire::encode_schema; of version 1
+//     record 2 batch  u64 sequence, wire::encode_body
+//     record 3 acked  u64 sequence, repeated; only spares a second sending after a restart
+//     record 4 schema u64 hash, wire::pack_schema
+//     record 5 sent   u64 sequence, repeated: may be at the collector, so must stay as it is
+//   N….thin           a segment that is being thinned; removed at start
+//
+// common/segment/FORMAT.md has the whole of it, byte by byte.
 //
 // Integers little-endian. Every segment holds the schemas of its batches. A segment goes when all
 // its batches are acknowledged, or, when the spool is full, with what it still holds, which is
-// counted. A disk that refuses never stops sampling: batches wait in bounded memory and are written
-// once it works again. Loop thread; SyncWork on any.
+// counted. Before it is full, its oldest segments are thinned (thinner.h), one at a time and on a
+// worker thread, of batches that were never sent. A disk that refuses never stops sampling: batches
+// wait in bounded memory and are written once it works again. Loop thread; SyncWork on any.
 #pragma once
 
 #include <cstdint>
@@ -38,6 +45,12 @@ struct SpoolOptions {
     std::uint64_t segment_bytes = 1U << 20;      // lowered to bytes_max / 16
 };
 
+// When more of the spool than this is used, its old data is thinned. The newest data stays as it
+// was sampled, and what is before it stays at 10 s, as long as it takes no more than this share
+// each: what is dropped at last has a sample a minute.
+inline constexpr double kThinAbove = 0.75;
+inline constexpr double kFineShare = 0.125;
+
 enum class DropReason : std::uint8_t { spool_full, memory_full, rejected, corrupt };
 inline constexpr std::size_t kDropReasons = 4;
 std::string_view to_string(DropReason reason);  // as in samples_dropped{reason="…"}
@@ -50,25 +63,46 @@ struct SpoolStats {
     std::uint64_t torn_bytes = 0;   // cut off at open
     std::uint64_t disk_errors = 0;  // refused writes and syncs
     std::uint64_t dropped_samples[kDropReasons] = {};
-    std::string disk_error;  // the last one, empty while the disk works
+    std::uint64_t thinned_samples = 0;  // taken out of what is held, or was
+    std::string disk_error;             // the last one, empty while the disk works
 };
 
 // What makes everything appended so far durable; run on a worker thread, then hand the result to
 // Spool::on_synced.
 class SyncWork {
   public:
-    bool empty() const { return files_.empty(); }
+    bool empty() const { return files_.empty() && directory_ == nullptr; }
     Result<void> run();
 
   private:
     friend class Spool;
+    Storage* directory_ = nullptr;                    // names changed since it was synced
     std::vector<std::shared_ptr<AppendFile>> files_;  // shared: a segment may be closed meanwhile
 };
+
+// Where a batch is in its segment.
+struct SpoolEntry {
+    std::uint64_t sequence = 0;
+    std::uint32_t offset = 0;
+    std::uint32_t samples = 0;
+    std::uint32_t merged = 0;  // numbers before its own that it stands for as well
+    std::uint16_t resolution_s = 0;
+    bool acked = false;
+    bool sent = false;
+
+    std::uint64_t first() const { return sequence - merged; }
+};
+struct SpoolSchemaPlace {
+    std::uint64_t hash = 0;
+    std::uint64_t offset = 0;
+};
+
+class ThinWork;
 
 class Spool {
   public:
     // Reads what an earlier run left. `storage` must outlive the spool. Fails only when the
-    // directory cannot be read.
+    // directory cannot be read, or holds files of a newer version (Errc::unsupported).
     static Result<Spool> open(Storage& storage, const SpoolOptions& options);
 
     std::uint64_t epoch() const { return epoch_; }
@@ -94,34 +128,43 @@ class Spool {
 
     // The first batch held with a sequence of at least `from`.
     std::optional<std::uint64_t> next_held(std::uint64_t from) const;
+    // The oldest number that stands for something held: a thinned batch stands for several.
+    std::optional<std::uint64_t> first_unacked() const;
     bool holds(std::uint64_t sequence) const { return next_held(sequence) == sequence; }
     // wire::encode_body's bytes. Errc::corrupt: dropped and counted, Errc::not_found: not held.
     Result<std::string> read(std::uint64_t sequence);
     // wire::encode_schema's bytes, for any schema a held batch needs.
     Result<std::string> schema(std::uint64_t hash);
 
+    // To be told before a batch goes out: what may be at the collector is never merged with others.
+    void note_sent(std::uint64_t sequence);
+    // False while a power cut could undo the merging that made the batch; try after a sync.
+    bool sendable(std::uint64_t sequence) const;
+
     SyncWork take_unsynced();
     void on_synced(const Result<void>& result);
+
+    // A segment to be thinned, if it is time to; null otherwise. Its step() is called until it is
+    // done(), on any thread, then finish_thinning() on this one.
+    std::shared_ptr<ThinWork> begin_thinning();
+    void finish_thinning(ThinWork& work);
+    // Something is not sendable() before the next sync.
+    bool awaits_sync() const;
 
     const SpoolStats& stats() const { return stats_; }
     std::optional<std::uint64_t> oldest() const { return next_held(0); }
 
   private:
-    struct Entry {
-        std::uint64_t sequence = 0;
-        std::uint32_t offset = 0;
-        std::uint32_t samples = 0;
-        bool acked = false;
-    };
-    struct SchemaPlace {
-        std::uint64_t hash = 0;
-        std::uint64_t offset = 0;
-    };
+    using Entry = SpoolEntry;
+    using SchemaPlace = SpoolSchemaPlace;
     struct Segment {
         std::string name;
         std::uint64_t base = 0;
         std::uint64_t bytes = 0;
-        std::size_t held = 0;        // entries not acked
+        std::size_t held = 0;            // entries not acked
+        std::uint32_t resolution_s = 0;  // thinned to, or in vain
+        // Since its file was replaced, its name: not synced, being synced, synced.
+        enum class Name : std::uint8_t { settled, new_one, syncing } name_state = Name::settled;
         std::vector<Entry> entries;  // by sequence
         std::vector<SchemaPlace> schemas;
     };
@@ -129,6 +172,7 @@ class Spool {
         std::uint64_t sequence = 0;
         std::uint64_t schema_hash = 0;
         std::uint32_t samples = 0;
+        bool sent = false;
         std::string body;
         std::shared_ptr<const std::string> schema;  // encoded; shared by the batches that wait
     };
@@ -143,7 +187,8 @@ class Spool {
     Spool(Storage& storage, const SpoolOptions& options);
     Result<void> load_epoch();
     Result<void> save_epoch();
-    Result<void> load_segment(const std::string& name, std::vector<std::uint64_t>& acked);
+    struct Noted;  // acknowledgements and sendings that the segments tell of
+    Result<void> load_segment(const std::string& name, Noted& noted);
 
     bool write(const Waiting& batch);
     Result<void> write_to_segment(const Waiting& batch);
@@ -156,7 +201,9 @@ class Spool {
     void remove_acked_segments();
     // Marks as acknowledged; the samples it had, or nullopt when it was not held.
     std::optional<std::uint32_t> forget(std::uint64_t sequence);
-    void append_acks(std::span<const std::uint64_t> sequences);
+    void append_note(std::uint8_t type, std::span<const std::uint64_t> sequences);
+    Entry* find_entry(std::uint64_t sequence);
+    std::size_t segment_to_thin(std::uint32_t resolution_s) const;
     const Segment* find_segment(std::uint64_t sequence) const;
     Segment* find_segment(std::uint64_t sequence);
     const Waiting* find_waiting(std::uint64_t sequence) const;
@@ -171,6 +218,7 @@ class Spool {
     std::deque<Segment> segments_;         // by base
     std::optional<SegmentWriter> writer_;  // of segments_.back()
     bool writer_dirty_ = false;
+    bool directory_dirty_ = false;
     std::vector<std::shared_ptr<AppendFile>> unsynced_;  // of closed segments
     std::deque<Waiting> memory_;  // by sequence, all newer than what is on disk
     // The last batch appended, which is what is sent next as a rule, and its schema.
@@ -183,5 +231,8 @@ class Spool {
     std::optional<CachedReader> reader_;
     SpoolStats stats_;
 };
+
+// The epoch of the spool in `storage`, nullopt when there is none yet.
+Result<std::optional<std::uint64_t>> read_epoch(Storage& storage);
 
 }  // namespace ridgeline::agent

@@ -5,19 +5,73 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
+#include "agent/pipeline/bytes.h"
 #include "common/base/text.h"
 #include "common/segment/segment.h"
+#include "common/wire/block_codec.h"
 
 namespace ridgeline::agent::spool_format {
 
-inline constexpr SegmentMagic kMagic = {'R', 'L', 'S', 'P', 'O', 'O', 'L', '\n'};
+inline constexpr SegmentFormat kFormat = {{'R', 'L', 'S', 'P', 'O', 'O', 'L', '\n'}, 2};
 inline constexpr std::string_view kEpochFileName = "epoch";
 inline constexpr std::size_t kEpochDigits = 16;
 inline constexpr std::string_view kSegmentSuffix = ".seg";
 inline constexpr std::size_t kSequenceDigits = 20;
 
-enum RecordType : std::uint8_t { kSchemaRecord = 1, kBatchRecord = 2, kAckedRecord = 3 };
+// What thinning writes until it takes the place of the segment.
+inline constexpr std::string_view kThinnedSuffix = ".thin";
+
+enum RecordType : std::uint8_t {
+    kSchemaRecord = 1,  // of version 1
+    kBatchRecord = 2,
+    kAckedRecord = 3,
+    kPackedSchemaRecord = 4,
+    kSentRecord = 5,
+};
+
+// What a record says; views refer into the record.
+struct SchemaRecord {
+    std::uint64_t hash = 0;
+    std::string_view bytes;
+    bool packed = false;
+
+    // wire::encode_schema
+    Result<std::string> encoded() const {
+        if (packed) return wire::unpack_schema(bytes, wire::Limits{});
+        return std::string(bytes);
+    }
+};
+struct BatchRecord {
+    std::uint64_t sequence = 0;
+    std::string_view body;  // wire::encode_body
+};
+
+inline std::optional<SchemaRecord> read_schema(const Record& record) {
+    ByteReader in(record.payload);
+    const auto hash = in.u64();
+    const bool packed = record.type == kPackedSchemaRecord;
+    if ((record.type != kSchemaRecord && !packed) || !hash) return std::nullopt;
+    return SchemaRecord{*hash, as_text(in.rest()), packed};
+}
+inline std::optional<BatchRecord> read_batch(const Record& record) {
+    ByteReader in(record.payload);
+    const auto sequence = in.u64();
+    if (record.type != kBatchRecord || !sequence) return std::nullopt;
+    return BatchRecord{*sequence, as_text(in.rest())};
+}
+// Of an acked or a sent record.
+inline std::vector<std::uint64_t> read_sequences(const Record& record) {
+    std::vector<std::uint64_t> sequences;
+    ByteReader in(record.payload);
+    while (record.type == kAckedRecord || record.type == kSentRecord) {
+        const auto sequence = in.u64();
+        if (!sequence) break;
+        sequences.push_back(*sequence);
+    }
+    return sequences;
+}
 
 inline std::string segment_name(std::uint64_t base) {
     const std::string digits = std::to_string(base);

@@ -13,34 +13,52 @@ namespace ridgeline::agent {
 
 using namespace spool_format;
 
+struct Spool::Noted {
+    std::vector<std::uint64_t> acked;
+    std::vector<std::uint64_t> sent;
+};
+
 Result<Spool> Spool::open(Storage& storage, const SpoolOptions& options) {
     Spool spool(storage, options);
     RL_TRY(spool.load_epoch());
     RL_ASSIGN_OR_RETURN(const auto names, storage.list());
-    std::vector<std::uint64_t> acked;
+    Noted noted;
     for (const std::string& name : names) {
-        if (base_of(name)) RL_TRY(spool.load_segment(name, acked));
+        if (base_of(name)) RL_TRY(spool.load_segment(name, noted));
+        if (name.ends_with(kThinnedSuffix)) (void)storage.remove(name);
     }
-    for (const std::uint64_t sequence : acked)
+    for (const std::uint64_t sequence : noted.sent) {
+        if (Entry* entry = spool.find_entry(sequence)) entry->sent = true;
+    }
+    for (const std::uint64_t sequence : noted.acked)
         spool.forget(sequence);
     spool.remove_acked_segments();
+    // A killed run may have left its last writes in the page cache alone.
+    spool.writer_dirty_ = spool.writer_.has_value();
+    spool.directory_dirty_ = spool.writer_.has_value();
     spool.first_of_run_ = spool.next_sequence_;
     spool.numbers_on_disk_ = spool.next_sequence_;
     return spool;
 }
 
+Result<std::optional<std::uint64_t>> read_epoch(Storage& storage) {
+    auto file = storage.open_read(kEpochFileName);
+    if (!file && file.error().code == Errc::not_found) return std::optional<std::uint64_t>{};
+    if (!file) return fail(std::move(file).error());
+    std::array<std::byte, kEpochDigits> digits{};
+    RL_ASSIGN_OR_RETURN(const std::size_t n, (*file)->read_at(0, digits));
+    const auto value = parse_hex_u64(as_text(std::span(digits).first(n)));
+    if (!value) return fail(Errc::corrupt, std::string(kEpochFileName) + ": not 16 digits");
+    return value;
+}
+
 Result<void> Spool::load_epoch() {
-    if (auto file = storage_->open_read(kEpochFileName)) {
-        std::array<std::byte, kEpochDigits> digits{};
-        const auto n = (*file)->read_at(0, digits);
-        if (n && *n == digits.size()) {
-            const auto value = parse_hex_u64(as_text(digits));
-            if (value) {
-                epoch_ = *value;
-                epoch_saved_ = true;
-                return {};
-            }
-        }
+    const auto kept = read_epoch(*storage_);
+    if (!kept && kept.error().code != Errc::corrupt) return fail(kept.error());
+    epoch_saved_ = kept && kept->has_value();
+    if (epoch_saved_) {
+        epoch_ = **kept;
+        return {};
     }
     randombytes_buf(&epoch_, sizeof epoch_);
     if (auto saved = save_epoch(); !saved) note_disk_error(saved.error());
@@ -57,31 +75,36 @@ Result<void> Spool::save_epoch() {
     return {};
 }
 
-Result<void> Spool::load_segment(const std::string& name, std::vector<std::uint64_t>& acked) {
+Result<void> Spool::load_segment(const std::string& name, Noted& noted) {
     Segment segment;
     segment.name = name;
     segment.base = *base_of(name);
     segment.bytes = kSegmentHeaderBytes;
     const auto index_record = [&](const Record& record) {
         segment.bytes = record.end_offset;
-        ByteReader in(record.payload);
-        if (record.type == kSchemaRecord) {
-            if (const auto hash = in.u64()) segment.schemas.push_back({*hash, record.offset});
-        } else if (record.type == kBatchRecord) {
-            const auto sequence = in.u64();
-            const auto body = wire::decode_body(as_text(in.rest()), wire::Limits{});
+        if (const auto schema = read_schema(record)) {
+            segment.schemas.push_back({schema->hash, record.offset});
+        } else if (const auto batch = read_batch(record)) {
+            const auto body = wire::decode_body(batch->body, wire::Limits{});
+            if (!body) return;
+            const auto range = wire::range_of(*body, batch->sequence);
             const std::uint64_t last =
                 segment.entries.empty() ? 0 : segment.entries.back().sequence;
-            if (!sequence || !body || *sequence <= last || *sequence < segment.base) return;
-            segment.entries.push_back(
-                {*sequence, static_cast<std::uint32_t>(record.offset), body->sample_count, false});
-        } else if (record.type == kAckedRecord) {
-            while (const auto sequence = in.u64())
-                acked.push_back(*sequence);
+            if (!range || range->first <= last || batch->sequence < segment.base) return;
+            Entry& entry = segment.entries.emplace_back();
+            entry.sequence = batch->sequence;
+            entry.offset = static_cast<std::uint32_t>(record.offset);
+            entry.samples = body->sample_count;
+            entry.merged = static_cast<std::uint32_t>(range->last - range->first);
+            entry.resolution_s = static_cast<std::uint16_t>(std::min(body->resolution_s, 0xFFFFU));
+        } else {
+            auto& of_kind = record.type == kSentRecord ? noted.sent : noted.acked;
+            for (const std::uint64_t sequence : read_sequences(record))
+                of_kind.push_back(sequence);
         }
     };
     writer_.reset();  // of the segment before: only the last one is written to
-    auto reopened = SegmentWriter::reopen(*storage_, name, kMagic, index_record);
+    auto reopened = SegmentWriter::reopen(*storage_, name, kFormat, index_record);
     if (reopened) {
         stats_.torn_bytes += reopened->torn_bytes;
         writer_ = std::move(reopened->writer);
@@ -90,14 +113,19 @@ Result<void> Spool::load_segment(const std::string& name, std::vector<std::uint6
         if (auto removed = storage_->remove(name); !removed) note_disk_error(removed.error());
         next_sequence_ = std::max(next_sequence_, segment.base);
         return {};
+    } else if (reopened.error().code == Errc::unsupported) {
+        // Which numbers a newer version used cannot be known, and none may be given twice.
+        return fail(std::move(reopened).error());
     } else {
-        // Read-only disk, unreadable sector, newer version: what could be read is sent, the file
-        // stays as it is.
+        // Read-only disk, unreadable sector: what could be read is sent, the file stays as it is.
         note_disk_error(reopened.error());
         next_sequence_ = std::max(next_sequence_, segment.base);
         if (segment.entries.empty()) return {};
     }
     segment.held = segment.entries.size();
+    segment.resolution_s = 0xFFFF;
+    for (const Entry& entry : segment.entries)
+        segment.resolution_s = std::min<std::uint32_t>(segment.resolution_s, entry.resolution_s);
     stats_.batches += segment.held;
     stats_.bytes += segment.bytes;
     next_sequence_ = std::max(next_sequence_, segment.base);

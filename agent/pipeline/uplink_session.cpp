@@ -63,7 +63,7 @@ void UplinkSession::say_hello(UplinkActions& actions) {
     hello.agent_version = identity_.agent_version;
     hello.epoch = spool_->epoch();
     hello.next_sequence = spool_->next_sequence();
-    hello.first_unacked = spool_->oldest().value_or(hello.next_sequence);
+    hello.first_unacked = spool_->first_unacked().value_or(hello.next_sequence);
     hello.schema_hash = schema_hash_;
     hello.boot_id = identity_.boot_id;
     hello.tags = identity_.tags;
@@ -284,12 +284,14 @@ void UplinkSession::pump(UplinkActions& actions) {
     const std::size_t backlog_share = std::max<std::size_t>(credit_ / 2, 1);
     while (in_flight_.size() < credit_ && bytes_in_flight_ < kInFlightBytesMax) {
         if (const auto live = spool_->next_held(live_next_)) {
+            if (!spool_->sendable(*live)) return;
             live_next_ = *live + 1;
             send_batch(*live, false, actions);
             continue;
         }
         const auto old = spool_->next_held(backlog_next_);
         if (!old || *old >= live_from_ || backlog_in_flight_ >= backlog_share) return;
+        if (!spool_->sendable(*old)) return;
         backlog_next_ = *old + 1;
         send_batch(*old, true, actions);
     }
@@ -303,6 +305,7 @@ void UplinkSession::send_batch(std::uint64_t sequence, bool backlog, UplinkActio
         stats_.last_error = body.error().context;
         return;
     }
+    spool_->note_sent(sequence);
     in_flight_[sequence] = Sent{clock_->mono_now(), body->size(), backlog, false};
     backlog_in_flight_ += backlog ? 1 : 0;
     bytes_in_flight_ += body->size();

@@ -120,7 +120,7 @@ void Ingest::handle(std::string_view connection, std::string_view host, const wi
         // ack when they are.
         SequenceSet durable = *known;
         for (const PendingAck& pending : pending_acks_) {
-            if (pending.epoch == hello.epoch) durable.erase(pending.sequence);
+            if (pending.epoch == hello.epoch) durable.erase_range(pending.range);
         }
         welcome.durable = durable.ranges();
         if (welcome.durable.size() > limits_.wire.ranges_per_welcome) {
@@ -170,15 +170,6 @@ void Ingest::handle(std::string_view connection, std::string_view host, const wi
                     Replies& out) {
     if (!admissible(connection, host, batch, out)) return;
     HostState& state = hosts_[std::string(host)];
-    if (log_.contains(host, batch.epoch, batch.sequence)) {
-        ++stats_.duplicates;
-        ++state.duplicates;
-        // The first copy may not be durable yet; the ack waits for all that is in the log now.
-        pending_acks_.push_back(
-            {log_.end_position(), std::string(connection), batch.epoch, batch.sequence});
-        on_durable(log_.durable_position(), out);
-        return;
-    }
     const auto refuse = [&](std::uint64_t& counter, wire::RejectReason reason, std::string why) {
         ++counter;
         reject(connection, batch.epoch, batch.sequence, reason, std::move(why), out);
@@ -191,6 +182,17 @@ void Ingest::handle(std::string_view connection, std::string_view host, const wi
     };
     const auto body = wire::decode_body(batch.body, limits_.wire);
     if (!body) return refuse_error(body.error());
+    const auto range = wire::range_of(*body, batch.sequence);
+    if (!range) return refuse_error(range.error());
+    if (log_.contains(host, batch.epoch, *range)) {
+        ++stats_.duplicates;
+        ++state.duplicates;
+        // The first copy may not be durable yet; the ack waits for all that is in the log now.
+        pending_acks_.push_back(
+            {log_.end_position(), std::string(connection), batch.epoch, *range});
+        on_durable(log_.durable_position(), out);
+        return;
+    }
     const KnownSchema* schema = find_schema(host, body->schema_hash);
     if (schema == nullptr) {
         ++stats_.schema_requests;
@@ -205,7 +207,7 @@ void Ingest::handle(std::string_view connection, std::string_view host, const wi
                       "or out of order");
     }
     const auto position = log_.append({host, batch.epoch, batch.sequence, batch.backlog, batch.body,
-                                       body->schema_hash, schema->encoded});
+                                       body->schema_hash, schema->encoded, body->first_sequence});
     if (!position) {
         // Not acked, so it stays in the agent's spool and comes again.
         static log::RateLimit limit(6);
@@ -219,13 +221,14 @@ void Ingest::handle(std::string_view connection, std::string_view host, const wi
     ++state.batches;
     stats_.samples += samples;
     state.samples += samples;
+    stats_.samples_thinned += body->thinned_samples;
+    state.samples_thinned += body->thinned_samples;
     for (const SampleGroup& group : block->groups) {
         if (!group.timestamps_ms.empty()) {
             state.last_sample_ms = std::max(state.last_sample_ms, group.timestamps_ms.back());
         }
     }
-    pending_acks_.push_back(
-        {log_.end_position(), std::string(connection), batch.epoch, batch.sequence});
+    pending_acks_.push_back({log_.end_position(), std::string(connection), batch.epoch, *range});
 }
 
 void Ingest::handle(std::string_view connection, std::string_view host, wire::SchemaReply& reply,
@@ -249,9 +252,9 @@ void Ingest::on_durable(LogPosition position, Replies& out) {
         wire::Ack* last = out.empty() ? nullptr : std::get_if<wire::Ack>(&out.back().message);
         if (last != nullptr && out.back().connection == ack.connection &&
             last->epoch == ack.epoch) {
-            last->sequences.push_back(ack.sequence);
+            last->sequences.push_back(ack.range.last);
         } else {
-            out.push_back({std::move(ack.connection), wire::Ack{ack.epoch, {ack.sequence}}});
+            out.push_back({std::move(ack.connection), wire::Ack{ack.epoch, {ack.range.last}}});
         }
         pending_acks_.pop_front();
     }

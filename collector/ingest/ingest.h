@@ -33,6 +33,7 @@ struct IngestStats {
     std::uint64_t bytes = 0;
     std::uint64_t batches = 0;  // new ones, appended
     std::uint64_t samples = 0;
+    std::uint64_t samples_thinned = 0;  // taken out by agents that had no room for them
     std::uint64_t duplicates = 0;
     std::uint64_t schema_requests = 0;
     std::uint64_t batches_lost = 0;  // sequences the agent gave up before they came here
@@ -55,6 +56,7 @@ struct HostState {
         0;  // agent − collector, as of the last Hello; includes one network delay
     std::uint64_t batches = 0;
     std::uint64_t samples = 0;
+    std::uint64_t samples_thinned = 0;
     std::uint64_t duplicates = 0;
     std::uint64_t batches_lost = 0;
     std::uint64_t lost_in_epoch = 0;
@@ -98,7 +100,7 @@ class Ingest {
         LogPosition position;  // durable once the log is durable past it
         std::string connection;
         std::uint64_t epoch;
-        std::uint64_t sequence;
+        wire::SequenceRange range;  // acked by its last
     };
     using Replies = std::vector<Outgoing>;
 

@@ -1,23 +1,6 @@
 #include "collector/log/file_log_reader.h"
 
-#include "common/wire/block_codec.h"
-#include "common/wire/messages.h"
-
 namespace ridgeline::collector {
-
-namespace {
-
-// Everything was within the limits of ingest when it was written; these only bound what damaged
-// bytes can ask for.
-wire::Limits reading_limits() {
-    wire::Limits limits;
-    limits.message_bytes = kRecordBytesMax;
-    limits.series_per_schema = 1'000'000;
-    limits.samples_per_batch = 20'000'000;
-    return limits;
-}
-
-}  // namespace
 
 // Opens the segment that holds position_ and reads its hosts and schemas up to there. False:
 // nothing there yet.
@@ -36,66 +19,19 @@ Result<bool> FileLogReader::open_segment() {
         stats_.bytes_fell_off += found->base - position_;
         position_ = found->base;
     }
-    RL_ASSIGN_OR_RETURN(segment_, SegmentReader::open(log_.storage(), found->name, kLogMagic));
+    RL_ASSIGN_OR_RETURN(segment_, SegmentReader::open(log_.storage(), found->name, kLogFormat));
     segment_base_ = found->base;
-    std::erase_if(schemas_, [](const auto& entry) { return !entry.second.in_this_segment; });
-    for (auto& [key, known] : schemas_)
-        known.in_this_segment = false;
+    decoder_.begin_segment(segment_base_);
     while (segment_base_ + segment_->offset() < position_) {
         const auto record = segment_->next();
         if (!record || !*record) break;
-        learn(**record);
+        decoder_.learn(**record);
     }
     // A position inside a record (it cannot be one that a reader saved) goes on with the record
     // after it.
     if (segment_base_ + segment_->offset() > position_)
         position_ = segment_base_ + segment_->offset();
     return true;
-}
-
-void FileLogReader::learn(const Record& record) {
-    const std::string_view payload = as_text(record.payload);
-    if (record.type == static_cast<std::uint8_t>(LogRecordType::host)) {
-        if (auto host = decode_host_record(payload)) {
-            const std::string id = host->host_id;
-            hosts_[id] = std::make_shared<const HostInfo>(std::move(*host));
-        }
-    } else if (record.type == static_cast<std::uint8_t>(LogRecordType::schema)) {
-        const auto schema_record = decode_schema_record(payload);
-        if (!schema_record) return;
-        KnownSchema& known = schemas_[{std::string(schema_record->host), schema_record->hash}];
-        known.in_this_segment = true;
-        if (known.schema) return;
-        if (auto schema = wire::decode_schema(schema_record->schema, reading_limits())) {
-            known.schema = std::make_shared<const Schema>(std::move(*schema));
-        }
-    }
-}
-
-std::optional<LogBatch> FileLogReader::make_batch(const Record& record) {
-    const auto batch_record = decode_batch_record(as_text(record.payload));
-    if (!batch_record) return {};
-    const auto body = wire::decode_body(batch_record->body, reading_limits());
-    if (!body) return {};
-    const auto host = hosts_.find(batch_record->host);
-    const auto schema = schemas_.find({std::string(batch_record->host), body->schema_hash});
-    if (host == hosts_.end() || schema == schemas_.end() || !schema->second.schema) return {};
-    auto block = wire::decode_block(body->columns, *schema->second.schema, reading_limits());
-    if (!block) return {};
-    LogBatch batch;
-    batch.host = host->second;
-    batch.schema = schema->second.schema;
-    batch.schema_hash = body->schema_hash;
-    batch.epoch = batch_record->epoch;
-    batch.sequence = batch_record->sequence;
-    batch.backlog = batch_record->backlog;
-    batch.received = from_unix_ms(batch_record->received_ms);
-    batch.block = std::move(*block);
-    batch.position = segment_base_ + record.offset;
-    batch.next_position = segment_base_ + record.end_offset;
-    stats_.samples += batch.block.sample_count();  // not what the body claims
-    ++stats_.batches;
-    return batch;
 }
 
 Result<std::optional<LogBatch>> FileLogReader::next() {
@@ -126,11 +62,17 @@ Result<std::optional<LogBatch>> FileLogReader::next() {
         }
         position_ = segment_base_ + (*record)->end_offset;
         if ((*record)->type != static_cast<std::uint8_t>(LogRecordType::batch)) {
-            learn(**record);
+            decoder_.learn(**record);
             continue;
         }
-        if (auto batch = make_batch(**record)) return std::optional<LogBatch>(std::move(*batch));
-        ++stats_.records_skipped;
+        auto batch = decoder_.batch(**record);
+        if (!batch) {
+            ++stats_.records_skipped;
+            continue;
+        }
+        stats_.samples += batch->block.sample_count();  // not what the body claims
+        ++stats_.batches;
+        return std::optional<LogBatch>(std::move(*batch));
     }
     return std::optional<LogBatch>{};
 }

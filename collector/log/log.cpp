@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
+#include <utility>
 
 #include "collector/log/file_log_reader.h"
 
@@ -27,6 +28,12 @@ Result<std::optional<Record>> next_sound(SegmentReader& reader) {
     return record;
 }
 
+wire::Limits recovery_limits() {
+    wire::Limits limits;
+    limits.message_bytes = kRecordBytesMax;
+    return limits;
+}
+
 // When the segment was begun: its first record says so.
 Result<std::int64_t> created_ms(SegmentReader& reader) {
     RL_ASSIGN_OR_RETURN(const auto first, next_sound(reader));
@@ -37,6 +44,12 @@ Result<std::int64_t> created_ms(SegmentReader& reader) {
 }
 
 }  // namespace
+
+Result<std::vector<std::string>> list_segments(Storage& storage) {
+    RL_ASSIGN_OR_RETURN(auto names, storage.list());
+    std::erase_if(names, [](const std::string& name) { return !name.ends_with(kSuffix); });
+    return names;
+}
 
 Result<std::unique_ptr<Log>> Log::open(Storage& storage, LogOptions options, const Clock& clock) {
     std::unique_ptr<Log> log(new Log(storage, options, clock));
@@ -57,7 +70,7 @@ Result<void> Log::recover() {
     }
     for (std::size_t i = first; i + 1 < segments_.size(); ++i) {
         RL_ASSIGN_OR_RETURN(auto reader,
-                            SegmentReader::open(storage_, segments_[i].name, kLogMagic));
+                            SegmentReader::open(storage_, segments_[i].name, kLogFormat));
         for (;;) {
             RL_ASSIGN_OR_RETURN(const auto record, next_sound(reader));
             if (!record || segments_[i].base + record->end_offset > segments_[i].end) break;
@@ -72,12 +85,9 @@ Result<void> Log::recover() {
 }
 
 Result<void> Log::find_segments() {
-    RL_ASSIGN_OR_RETURN(const auto names, storage_.list());
-    std::vector<std::string> found;
-    std::copy_if(names.begin(), names.end(), std::back_inserter(found),
-                 [](const std::string& name) { return name.ends_with(kSuffix); });
+    RL_ASSIGN_OR_RETURN(const auto found, list_segments(storage_));
     for (const std::string& name : found) {
-        auto reader = SegmentReader::open(storage_, name, kLogMagic);
+        auto reader = SegmentReader::open(storage_, name, kLogFormat);
         if (!reader) {
             if (reader.error().code != Errc::corrupt) return fail(std::move(reader).error());
             // Only a segment that was being begun can be without a sound header; it holds nothing
@@ -106,7 +116,7 @@ Result<void> Log::find_segments() {
 }
 
 Result<bool> Log::is_whole(const SegmentInfo& segment) {
-    RL_ASSIGN_OR_RETURN(auto reader, SegmentReader::open(storage_, segment.name, kLogMagic));
+    RL_ASSIGN_OR_RETURN(auto reader, SegmentReader::open(storage_, segment.name, kLogFormat));
     while (segment.base + reader.offset() < segment.end) {
         RL_ASSIGN_OR_RETURN(const auto record, next_sound(reader));
         if (!record) return false;
@@ -135,7 +145,10 @@ void Log::recall(const Record& record, bool believe_snapshot) {
             break;
         case LogRecordType::batch:
             if (const auto batch = decode_batch_record(payload)) {
-                book_.insert(batch->host, batch->epoch, batch->sequence);
+                wire::SequenceRange range{batch->sequence, batch->sequence};
+                if (const auto body = wire::decode_body(batch->body, recovery_limits()))
+                    range = wire::range_of(*body, batch->sequence).value_or(range);
+                book_.insert(batch->host, batch->epoch, range);
             }
             break;
     }
@@ -143,7 +156,7 @@ void Log::recall(const Record& record, bool believe_snapshot) {
 
 Result<void> Log::recover_last(bool believe_snapshot) {
     SegmentInfo& last = segments_.back();
-    RL_ASSIGN_OR_RETURN(auto reopened, SegmentWriter::reopen(storage_, last.name, kLogMagic,
+    RL_ASSIGN_OR_RETURN(auto reopened, SegmentWriter::reopen(storage_, last.name, kLogFormat,
                                                              [&](const Record& record) {
                                                                  recall(record, believe_snapshot);
                                                              }));
@@ -151,17 +164,17 @@ Result<void> Log::recover_last(bool believe_snapshot) {
     end_ = reopened.writer.base() + reopened.writer.size_bytes();
     last.end = end_;
     writer_ = std::move(reopened.writer);
-    // What was written before a crash may still be in the page cache alone.
-    return writer_->sync();
+    // What was written before a crash may still be in the page cache alone, in closed segments too.
+    for (const SegmentInfo& segment : segments_) {
+        RL_ASSIGN_OR_RETURN(const auto file, storage_.open_append(segment.name));
+        RL_TRY(file->sync());
+    }
+    return storage_.sync_directory();
 }
 
 void Log::set_host(const HostInfo& host) {
     hosts_[host.host_id] = host;
     hosts_written_.erase(host.host_id);
-}
-
-bool Log::contains(std::string_view host, std::uint64_t epoch, std::uint64_t sequence) const {
-    return book_.contains(host, epoch, sequence);
 }
 
 Result<void> Log::begin_segment() {
@@ -170,8 +183,9 @@ Result<void> Log::begin_segment() {
     hosts_written_.clear();
     schemas_written_.clear();
     RL_ASSIGN_OR_RETURN(SegmentWriter writer,
-                        SegmentWriter::create(storage_, segment_name(end_), kLogMagic, end_,
+                        SegmentWriter::create(storage_, segment_name(end_), kLogFormat, end_,
                                               options_.segment_bytes));
+    directory_dirty_ = true;
     const std::int64_t now_ms = to_unix_ms(clock_.wall_now());
     segments_.push_back({writer.name(), end_, end_ + writer.size_bytes(), now_ms});
     end_ += writer.size_bytes();
@@ -233,19 +247,22 @@ Result<LogPosition> Log::append(const LogAppend& batch) {
     }
     trouble_.clear();
     ++stats_.batches_appended;
-    book_.insert(batch.host, batch.epoch, batch.sequence);
-    unsynced_.push_back({std::string(batch.host), batch.epoch, batch.sequence, *position});
+    book_.insert(batch.host, batch.epoch, batch.range());
+    unsynced_.push_back({std::string(batch.host), batch.epoch, batch.range(), *position});
     return position;
 }
 
 Result<void> Log::SyncTicket::run() const {
     for (const auto& file : files)
         RL_TRY(file->sync());
+    // After the files: a name that lasts is one of bytes that do.
+    if (directory != nullptr) RL_TRY(directory->sync_directory());
     return {};
 }
 
 Log::SyncTicket Log::begin_sync() {
-    SyncTicket ticket{unsynced_files_, unsynced_files_.size(), end_};
+    SyncTicket ticket{unsynced_files_, unsynced_files_.size(), nullptr, end_};
+    if (std::exchange(directory_dirty_, false)) ticket.directory = &storage_;
     if (writer_) ticket.files.push_back(writer_->file());
     return ticket;
 }
@@ -260,9 +277,10 @@ void Log::finish_sync(const SyncTicket& ticket, const Result<void>& result) {
         return;
     }
     ++stats_.sync_errors;
+    directory_dirty_ = true;
     trouble_ = result.error().context;
     for (const Unsynced& entry : unsynced_)
-        book_.erase(entry.host, entry.epoch, entry.sequence);
+        book_.erase(entry.host, entry.epoch, entry.range);
     unsynced_.clear();
     unsynced_files_.clear();
     writer_.reset();

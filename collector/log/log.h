@@ -50,8 +50,15 @@ struct LogAppend {
     bool backlog = false;
     std::string_view body;  // encode_body()
     std::uint64_t schema_hash = 0;
-    std::string_view encoded_schema;  // wire::encode_schema()
+    std::string_view encoded_schema;   // wire::encode_schema()
+    std::uint64_t first_sequence = 0;  // of a thinned batch: it stands for all from here on
+    wire::SequenceRange range() const {
+        return {first_sequence == 0 ? sequence : first_sequence, sequence};
+    }
 };
+
+// The names of the log's segments, oldest first.
+Result<std::vector<std::string>> list_segments(Storage& storage);
 
 class Log {
   public:
@@ -64,13 +71,20 @@ class Log {
     void set_host(const HostInfo& host);
     // Where the record begins. On an error nothing was added.
     Result<LogPosition> append(const LogAppend& batch);
-    bool contains(std::string_view host, std::uint64_t epoch, std::uint64_t sequence) const;
+    bool contains(std::string_view host, std::uint64_t epoch, std::uint64_t sequence) const {
+        return book_.contains(host, epoch, sequence);
+    }
+    // All of the range.
+    bool contains(std::string_view host, std::uint64_t epoch, wire::SequenceRange range) const {
+        return book_.contains(host, epoch, range);
+    }
     const SequenceBook& book() const { return book_; }
 
     // The parts of one fsync: begin on the loop, run anywhere, finish on the loop. One at a time.
     struct SyncTicket {
         std::vector<std::shared_ptr<AppendFile>> files;
-        std::size_t closed = 0;  // the first so many of them are not written to any more
+        std::size_t closed = 0;        // the first so many of them are not written to any more
+        Storage* directory = nullptr;  // a segment was begun since it was synced
         LogPosition upto = 0;
         Result<void> run() const;
     };
@@ -114,7 +128,7 @@ class Log {
     struct Unsynced {
         std::string host;
         std::uint64_t epoch;
-        std::uint64_t sequence;
+        wire::SequenceRange range;
         LogPosition position;
     };
 
@@ -136,6 +150,7 @@ class Log {
     std::optional<SegmentWriter> writer_;
     std::vector<std::shared_ptr<AppendFile>>
         unsynced_files_;  // of segments that were closed since the last sync
+    bool directory_dirty_ = false;
     std::vector<Unsynced> unsynced_;
     LogPosition end_ = 0;
     LogPosition durable_ = 0;

@@ -32,6 +32,10 @@ struct LogBatch {
     std::uint64_t schema_hash = 0;
     std::uint64_t epoch = 0;
     std::uint64_t sequence = 0;
+    // Of a batch that the agent thinned (ridgeline.proto, BatchBody).
+    std::uint64_t first_sequence = 0;  // of those it stands for; its own otherwise
+    std::uint32_t resolution_s = 0;
+    std::uint64_t thinned_samples = 0;
     bool backlog = false;
     WallTime received;  // the collector's clock when it took the batch in
     SampleBlock block;

@@ -1,11 +1,15 @@
 // The log's records <-> bytes. Framing and checksum are the segment's; integers are varints, texts
 // are length-prefixed.
 //
-//   snapshot  varint created_ms, then the encoded SequenceBook: what was in the log when the
-//   segment was begun host      what the host said of itself; before its first batch in each
-//   segment and whenever it changes schema    host, varint hash, encoded schema; before its first
-//   batch in each segment batch     host, varints epoch, sequence, backlog, received_ms, then the
-//   batch's body as it travelled
+//   1 snapshot  varint created_ms, then the encoded SequenceBook: what was in the log when the
+//               segment was begun
+//   2 host      what the host said of itself; before its first batch in each segment and whenever
+//               it changes
+//   3 schema    host, varint hash, encoded schema; before its first batch in each segment
+//   4 batch     host, varints epoch, sequence, backlog, received_ms, then the batch's body as it
+//               travelled
+//
+// common/segment/FORMAT.md has the whole of it, byte by byte.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +22,7 @@
 
 namespace ridgeline::collector {
 
-inline constexpr SegmentMagic kLogMagic = {'R', 'I', 'D', 'G', 'E', 'L', 'O', 'G'};
+inline constexpr SegmentFormat kLogFormat = {{'R', 'I', 'D', 'G', 'E', 'L', 'O', 'G'}, 1};
 
 enum class LogRecordType : std::uint8_t { snapshot = 1, host = 2, schema = 3, batch = 4 };
 

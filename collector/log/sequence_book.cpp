@@ -13,18 +13,7 @@ bool SequenceSet::contains(std::uint64_t sequence) const {
 
 bool SequenceSet::insert(std::uint64_t sequence) {
     if (contains(sequence)) return false;
-    auto next = first_to_last_.upper_bound(sequence);
-    std::uint64_t last = sequence;
-    if (next != first_to_last_.end() && next->first == sequence + 1) {
-        last = next->second;
-        next = first_to_last_.erase(next);
-    }
-    if (next != first_to_last_.begin() && std::prev(next)->second + 1 == sequence) {
-        std::prev(next)->second = last;
-    } else {
-        first_to_last_.emplace(sequence, last);
-        if (first_to_last_.size() > kRangesMax) first_to_last_.erase(first_to_last_.begin());
-    }
+    insert_range({sequence, sequence});
     return true;
 }
 
@@ -40,17 +29,21 @@ void SequenceSet::insert_range(wire::SequenceRange range) {
         it = first_to_last_.erase(it);
     }
     first_to_last_.emplace(range.first, range.last);
+    if (first_to_last_.size() > kRangesMax) first_to_last_.erase(first_to_last_.begin());
 }
 
-void SequenceSet::erase(std::uint64_t sequence) {
-    auto it = first_to_last_.upper_bound(sequence);
-    if (it == first_to_last_.begin()) return;
-    --it;
-    const auto [first, last] = *it;
-    if (last < sequence) return;
-    first_to_last_.erase(it);
-    if (first < sequence) first_to_last_.emplace(first, sequence - 1);
-    if (sequence < last) first_to_last_.emplace(sequence + 1, last);
+void SequenceSet::erase_range(wire::SequenceRange range) {
+    auto it = first_to_last_.upper_bound(range.first);
+    if (it != first_to_last_.begin() && std::prev(it)->second >= range.first) --it;
+    while (it != first_to_last_.end() && it->first <= range.last) {
+        const auto [first, last] = *it;
+        it = first_to_last_.erase(it);
+        if (first < range.first) first_to_last_.emplace(first, range.first - 1);
+        if (range.last < last) {
+            first_to_last_.emplace(range.last + 1, last);
+            return;
+        }
+    }
 }
 
 std::uint64_t SequenceSet::missing(std::uint64_t first, std::uint64_t last) const {
@@ -72,9 +65,9 @@ std::vector<wire::SequenceRange> SequenceSet::ranges() const {
 }
 
 bool SequenceBook::contains(std::string_view host, std::uint64_t epoch,
-                            std::uint64_t sequence) const {
+                            wire::SequenceRange range) const {
     const SequenceSet* set = find(host, epoch);
-    return set != nullptr && set->contains(sequence);
+    return set != nullptr && set->missing(range.first, range.last) == 0;
 }
 
 const SequenceSet* SequenceBook::find(std::string_view host, std::uint64_t epoch) const {
@@ -86,7 +79,7 @@ const SequenceSet* SequenceBook::find(std::string_view host, std::uint64_t epoch
     return nullptr;
 }
 
-bool SequenceBook::insert(std::string_view host, std::uint64_t epoch, std::uint64_t sequence) {
+void SequenceBook::insert(std::string_view host, std::uint64_t epoch, wire::SequenceRange range) {
     auto& epochs = hosts_.try_emplace(std::string(host)).first->second;
     auto it = std::find_if(epochs.begin(), epochs.end(),
                            [&](const Epoch& e) { return e.epoch == epoch; });
@@ -98,14 +91,14 @@ bool SequenceBook::insert(std::string_view host, std::uint64_t epoch, std::uint6
         std::rotate(it, std::next(it), epochs.end());
         it = std::prev(epochs.end());
     }
-    return it->set.insert(sequence);
+    it->set.insert_range(range);
 }
 
-void SequenceBook::erase(std::string_view host, std::uint64_t epoch, std::uint64_t sequence) {
+void SequenceBook::erase(std::string_view host, std::uint64_t epoch, wire::SequenceRange range) {
     const auto it = hosts_.find(host);
     if (it == hosts_.end()) return;
     for (Epoch& entry : it->second) {
-        if (entry.epoch == epoch) entry.set.erase(sequence);
+        if (entry.epoch == epoch) entry.set.erase_range(range);
     }
 }
 

@@ -26,7 +26,8 @@ class SequenceSet {
     // False when it was there already.
     bool insert(std::uint64_t sequence);
     void insert_range(wire::SequenceRange range);
-    void erase(std::uint64_t sequence);
+    void erase(std::uint64_t sequence) { erase_range({sequence, sequence}); }
+    void erase_range(wire::SequenceRange range);
     // How many of [first, last] are missing.
     std::uint64_t missing(std::uint64_t first, std::uint64_t last) const;
     std::vector<wire::SequenceRange> ranges() const;
@@ -40,9 +41,17 @@ class SequenceBook {
   public:
     static constexpr std::size_t kEpochsPerHost = 4;
 
-    bool contains(std::string_view host, std::uint64_t epoch, std::uint64_t sequence) const;
-    bool insert(std::string_view host, std::uint64_t epoch, std::uint64_t sequence);
-    void erase(std::string_view host, std::uint64_t epoch, std::uint64_t sequence);
+    // All of the range.
+    bool contains(std::string_view host, std::uint64_t epoch, wire::SequenceRange range) const;
+    void insert(std::string_view host, std::uint64_t epoch, wire::SequenceRange range);
+    void erase(std::string_view host, std::uint64_t epoch, wire::SequenceRange range);
+    // Of one.
+    bool contains(std::string_view host, std::uint64_t epoch, std::uint64_t sequence) const {
+        return contains(host, epoch, wire::SequenceRange{sequence, sequence});
+    }
+    void insert(std::string_view host, std::uint64_t epoch, std::uint64_t sequence) {
+        insert(host, epoch, wire::SequenceRange{sequence, sequence});
+    }
     const SequenceSet* find(std::string_view host, std::uint64_t epoch) const;
 
     std::string encode() const;

@@ -123,6 +123,7 @@ Selected Selection::select(const HostInfo& host, const SeriesDescriptor& series)
         return NotSelected{};
     }
     const MetricInfo* metric = find_metric(series.metric);
+    if (metric == nullptr && find_thinned(series.metric)) return NotSelected{};
     if (metric == nullptr) return Refusal::unknown_metric;
 
     SelectedMetric out;

@@ -173,6 +173,28 @@ std::string printable(std::string_view text, std::size_t bytes_max) {
     return out;
 }
 
+std::string align(const std::vector<std::vector<std::string>>& rows) {
+    std::vector<std::size_t> widths;
+    for (const auto& row : rows) {
+        widths.resize(std::max(widths.size(), row.size()));
+        for (std::size_t i = 0; i < row.size(); ++i)
+            widths[i] = std::max(widths[i], row[i].size());
+    }
+    std::string out;
+    for (const auto& row : rows) {
+        std::string line;
+        for (std::size_t i = 0; i < row.size(); ++i) {
+            const std::string fill(widths[i] - row[i].size(), ' ');
+            const bool number = !row[i].empty() && row[i][0] >= '0' && row[i][0] <= '9';
+            line += number ? fill + row[i] : row[i] + fill;
+            line += "  ";
+        }
+        line.erase(line.find_last_not_of(' ') + 1);
+        out += line + '\n';
+    }
+    return out;
+}
+
 std::string to_hex(std::span<const unsigned char> bytes) {
     constexpr std::string_view kDigits = "0123456789abcdef";
     std::string out;

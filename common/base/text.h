@@ -37,6 +37,10 @@ std::optional<std::string> nearest(std::string_view word, std::span<const std::s
 // that text from outside can be printed and logged.
 std::string printable(std::string_view text, std::size_t bytes_max = 1024);
 
+// Rows of cells as lines, the columns under each other two blanks apart; what begins with a digit
+// stands at the right of its column.
+std::string align(const std::vector<std::vector<std::string>>& rows);
+
 std::string to_hex(std::span<const unsigned char> bytes);
 
 }  // namespace ridgeline

@@ -257,6 +257,8 @@ constexpr std::array kCatalog = {
                "Steps of the wall clock the agent saw, resumes from a suspend among them"},
     MetricInfo{"ridgeline.agent.thinning", "1", kGauge, "", "",
                "What the sampling intervals are multiplied by to keep to max_cpu and max_memory"},
+    MetricInfo{"ridgeline.agent.samples_thinned", "{sample}", kCounter, "", "",
+               "Samples that aggregates took the place of in the spool, for want of room"},
 };
 
 }  // namespace
@@ -277,6 +279,16 @@ const MetricInfo* find_metric(std::string_view name) {
         by_name.begin(), by_name.end(), name,
         [](const MetricInfo* metric, std::string_view n) { return metric->name < n; });
     return it != by_name.end() && (*it)->name == name ? *it : nullptr;
+}
+
+std::optional<ThinnedName> find_thinned(std::string_view name) {
+    const std::size_t dot = name.rfind('.');
+    if (dot == std::string_view::npos || find_metric(name) != nullptr) return std::nullopt;
+    const std::string_view aggregate = name.substr(dot + 1);
+    const MetricInfo* metric = find_metric(name.substr(0, dot));
+    if (metric == nullptr || (aggregate != "min" && aggregate != "max" && aggregate != "avg"))
+        return std::nullopt;
+    return ThinnedName{metric, aggregate};
 }
 
 std::optional<std::string> nearest_metric(std::string_view name) {

@@ -29,6 +29,14 @@ struct MetricInfo {
 
 std::span<const MetricInfo> metric_catalog();
 const MetricInfo* find_metric(std::string_view name);
+// Of what an agent adds to old data that it thins: "min", "max" or "avg" for the series METRIC.min,
+// METRIC.max and METRIC.avg beside METRIC. nullopt for every other name, also for one of the
+// catalog that ends so.
+struct ThinnedName {
+    const MetricInfo* metric = nullptr;
+    std::string_view aggregate;
+};
+std::optional<ThinnedName> find_thinned(std::string_view name);
 // The catalog's name nearest to a misspelt one.
 std::optional<std::string> nearest_metric(std::string_view name);
 

@@ -72,8 +72,8 @@ class DirectoryReadFile final : public ReadFile {
 
 class DirectoryStorage final : public Storage {
   public:
-    DirectoryStorage(UniqueFd directory, std::filesystem::path path)
-        : directory_(std::move(directory)), path_(std::move(path)) {}
+    DirectoryStorage(UniqueFd directory, std::filesystem::path path, bool read_only)
+        : directory_(std::move(directory)), path_(std::move(path)), read_only_(read_only) {}
 
     Result<std::vector<std::string>> list() override {
         std::vector<std::string> names;
@@ -88,6 +88,7 @@ class DirectoryStorage final : public Storage {
     }
 
     Result<std::unique_ptr<AppendFile>> open_append(std::string_view name) override {
+        if (read_only_) return fail(errno_error(full_name(name), EROFS));
         UniqueFd fd{::openat(directory_.get(), std::string(name).c_str(),
                              O_RDWR | O_CREAT | O_CLOEXEC, 0640)};
         struct stat info {};
@@ -104,6 +105,7 @@ class DirectoryStorage final : public Storage {
     }
 
     Result<void> remove(std::string_view name) override {
+        if (read_only_) return fail(errno_error(full_name(name), EROFS));
         if (::unlinkat(directory_.get(), std::string(name).c_str(), 0) != 0)
             return fail(errno_error(full_name(name)));
         return {};
@@ -114,7 +116,16 @@ class DirectoryStorage final : public Storage {
         return {};
     }
 
+    Result<void> rename(std::string_view from, std::string_view to) override {
+        if (read_only_) return fail(errno_error(full_name(to), EROFS));
+        if (::renameat(directory_.get(), std::string(from).c_str(), directory_.get(),
+                       std::string(to).c_str()) != 0)
+            return fail(errno_error(full_name(to)));
+        return {};
+    }
+
     void reserve(std::string_view name, std::uint64_t size_bytes) override {
+        if (read_only_) return;
         const UniqueFd fd{
             ::openat(directory_.get(), std::string(name).c_str(), O_WRONLY | O_CLOEXEC)};
         if (fd) ::fallocate(fd.get(), FALLOC_FL_KEEP_SIZE, 0, static_cast<off_t>(size_bytes));
@@ -125,7 +136,16 @@ class DirectoryStorage final : public Storage {
 
     UniqueFd directory_;
     std::filesystem::path path_;
+    bool read_only_;
 };
+
+Result<std::unique_ptr<Storage>> open_directory(const std::filesystem::path& directory,
+                                                bool read_only) {
+    UniqueFd fd{::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+    if (!fd) return fail(errno_error(directory.string()));
+    return std::unique_ptr<Storage>(
+        std::make_unique<DirectoryStorage>(std::move(fd), directory, read_only));
+}
 
 }  // namespace
 
@@ -133,9 +153,12 @@ Result<std::unique_ptr<Storage>> open_directory_storage(const std::filesystem::p
     std::error_code error;
     if (std::filesystem::create_directories(directory, error)) ::chmod(directory.c_str(), 0750);
     if (error) return fail(errno_error(directory.string(), error.value()));
-    UniqueFd fd{::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
-    if (!fd) return fail(errno_error(directory.string()));
-    return std::unique_ptr<Storage>(std::make_unique<DirectoryStorage>(std::move(fd), directory));
+    return open_directory(directory, false);
+}
+
+Result<std::unique_ptr<Storage>> open_directory_for_reading(
+    const std::filesystem::path& directory) {
+    return open_directory(directory, true);
 }
 
 }  // namespace ridgeline

@@ -11,6 +11,7 @@ namespace {
 
 constexpr std::size_t kReadAheadBytes = 256 * 1024;
 constexpr std::size_t kVersionAt = 8;
+constexpr std::size_t kFormatVersionAt = 12;
 constexpr std::size_t kBaseAt = 16;
 constexpr std::size_t kHeaderCrcAt = 28;
 
@@ -29,42 +30,56 @@ Integer load(std::span<const std::byte> from, std::size_t at) {
     return value;
 }
 
-std::array<std::byte, kSegmentHeaderBytes> make_header(const SegmentMagic& magic,
+std::array<std::byte, kSegmentHeaderBytes> make_header(const SegmentFormat& format,
                                                        std::uint64_t base) {
     std::array<std::byte, kSegmentHeaderBytes> header{};
-    std::memcpy(header.data(), magic.data(), magic.size());
+    std::memcpy(header.data(), format.magic.data(), format.magic.size());
     store<std::uint32_t>(header, kVersionAt, kSegmentVersion);
+    store<std::uint32_t>(header, kFormatVersionAt, format.version);
     store<std::uint64_t>(header, kBaseAt, base);
     store<std::uint32_t>(header, kHeaderCrcAt, crc32c(std::span(header).first(kHeaderCrcAt)));
     return header;
 }
 
-Result<std::uint64_t> check_header(std::span<const std::byte> header, const SegmentMagic& magic,
-                                   std::string_view name) {
-    const auto says = [&](Errc code, const char* what) {
+struct Header {
+    std::uint64_t base = 0;
+    std::uint32_t version = 1;
+};
+
+Result<Header> check_header(std::span<const std::byte> header, const SegmentFormat& format,
+                            std::string_view name) {
+    const auto says = [&](Errc code, const std::string& what) {
         return fail(code, std::string(name) + ": " + what);
     };
     if (header.size() < kSegmentHeaderBytes)
         return says(Errc::corrupt, "shorter than a segment's header");
-    if (std::memcmp(header.data(), magic.data(), magic.size()) != 0)
+    if (std::memcmp(header.data(), format.magic.data(), format.magic.size()) != 0)
         return says(Errc::corrupt, "not a segment of this kind");
     if (load<std::uint32_t>(header, kHeaderCrcAt) != crc32c(header.first(kHeaderCrcAt))) {
         return says(Errc::corrupt, "its header is damaged");
     }
-    if (load<std::uint32_t>(header, kVersionAt) > kSegmentVersion) {
-        return says(Errc::unsupported, "written by a newer version");
-    }
-    return load<std::uint64_t>(header, kBaseAt);
+    const auto newer = [&](const char* of, std::uint32_t version, std::uint32_t known) {
+        return says(Errc::unsupported, "written by a newer version (" + std::string(of) + " " +
+                                           std::to_string(version) + ", this one reads up to " +
+                                           std::to_string(known) + "); it is left as it is");
+    };
+    const auto framing = load<std::uint32_t>(header, kVersionAt);
+    if (framing > kSegmentVersion) return newer("framing", framing, kSegmentVersion);
+    const auto version = std::max<std::uint32_t>(load<std::uint32_t>(header, kFormatVersionAt), 1);
+    if (version > format.version) return newer("format", version, format.version);
+    return Header{load<std::uint64_t>(header, kBaseAt), version};
 }
 
 }  // namespace
 
 Result<SegmentReader> SegmentReader::open(Storage& storage, std::string_view name,
-                                          const SegmentMagic& magic) {
+                                          const SegmentFormat& format) {
     SegmentReader reader;
     RL_ASSIGN_OR_RETURN(reader.file_, storage.open_read(name));
-    RL_ASSIGN_OR_RETURN(const auto header, reader.fetch(0, kSegmentHeaderBytes));
-    RL_ASSIGN_OR_RETURN(reader.base_, check_header(header, magic, name));
+    RL_ASSIGN_OR_RETURN(const auto bytes, reader.fetch(0, kSegmentHeaderBytes));
+    RL_ASSIGN_OR_RETURN(const Header header, check_header(bytes, format, name));
+    reader.base_ = header.base;
+    reader.version_ = header.version;
     return reader;
 }
 
@@ -110,21 +125,49 @@ Result<std::optional<Record>> SegmentReader::next() {
     return std::optional{record};
 }
 
+Result<std::uint64_t> SegmentReader::bytes_left() {
+    std::uint64_t left = 0;
+    for (;;) {
+        RL_ASSIGN_OR_RETURN(const auto some, fetch(offset_ + left, kReadAheadBytes));
+        if (some.empty()) return left;
+        left += some.size();
+    }
+}
+
 void SegmentReader::seek(std::uint64_t offset) {
     offset_ = offset;
     buffer_.clear();
     buffer_offset_ = 0;
 }
 
+Result<SegmentScan> scan_segment(Storage& storage, std::string_view name,
+                                 const SegmentFormat& format,
+                                 const std::function<void(const Record&)>& on_record) {
+    RL_ASSIGN_OR_RETURN(SegmentReader reader, SegmentReader::open(storage, name, format));
+    SegmentScan scan;
+    scan.base = reader.base();
+    scan.version = reader.version();
+    for (;;) {
+        const auto record = reader.next();
+        if (!record && record.error().code != Errc::corrupt) return fail(record.error());
+        if (!record) scan.damage = record.error().context;
+        if (!record || !*record) break;
+        ++scan.records;
+        on_record(**record);
+    }
+    scan.sound_bytes = reader.offset();
+    RL_ASSIGN_OR_RETURN(scan.tail_bytes, reader.bytes_left());
+    return scan;
+}
+
 Result<SegmentWriter> SegmentWriter::create(Storage& storage, std::string name,
-                                            const SegmentMagic& magic, std::uint64_t base,
+                                            const SegmentFormat& format, std::uint64_t base,
                                             std::uint64_t reserve_bytes) {
     SegmentWriter writer;
     RL_ASSIGN_OR_RETURN(writer.file_, storage.open_append(name));
     RL_TRY(writer.file_->truncate_to(0));
     if (reserve_bytes > 0) storage.reserve(name, reserve_bytes);
-    RL_TRY(writer.file_->append(make_header(magic, base)));
-    RL_TRY(storage.sync_directory());
+    RL_TRY(writer.file_->append(make_header(format, base)));
     writer.name_ = std::move(name);
     writer.base_ = base;
     writer.size_ = kSegmentHeaderBytes;
@@ -132,20 +175,14 @@ Result<SegmentWriter> SegmentWriter::create(Storage& storage, std::string name,
 }
 
 Result<SegmentWriter::Reopened> SegmentWriter::reopen(
-    Storage& storage, std::string name, const SegmentMagic& magic,
+    Storage& storage, std::string name, const SegmentFormat& format,
     const std::function<void(const Record&)>& on_record) {
-    RL_ASSIGN_OR_RETURN(SegmentReader reader, SegmentReader::open(storage, name, magic));
-    for (;;) {
-        const auto record = reader.next();
-        if (!record && record.error().code != Errc::corrupt) return fail(record.error());
-        if (!record || !*record) break;
-        on_record(**record);
-    }
+    RL_ASSIGN_OR_RETURN(const SegmentScan scan, scan_segment(storage, name, format, on_record));
     SegmentWriter writer;
     RL_ASSIGN_OR_RETURN(writer.file_, storage.open_append(name));
     writer.name_ = std::move(name);
-    writer.base_ = reader.base();
-    writer.size_ = reader.offset();
+    writer.base_ = scan.base;
+    writer.size_ = scan.sound_bytes;
     const std::uint64_t torn = writer.file_->size_bytes() - writer.size_;
     if (torn > 0) RL_TRY(writer.file_->truncate_to(writer.size_));
     return Reopened{std::move(writer), torn};

@@ -43,7 +43,10 @@ class Storage {
         std::string_view name) = 0;  // created if absent
     virtual Result<std::unique_ptr<ReadFile>> open_read(std::string_view name) = 0;
     virtual Result<void> remove(std::string_view name) = 0;
+    // What was created, renamed and removed before it is called. May run on another thread.
     virtual Result<void> sync_directory() = 0;
+    // Takes the place of a file that has the new name, if there is one, in one step.
+    virtual Result<void> rename(std::string_view from, std::string_view to) = 0;
     // Reserves room without changing the size, so that a full disk shows before the bytes are
     // needed. Best effort.
     virtual void reserve(std::string_view name, std::uint64_t size_bytes) = 0;
@@ -51,5 +54,7 @@ class Storage {
 
 // A directory on disk; creates it (0750) if it is missing.
 Result<std::unique_ptr<Storage>> open_directory_storage(const std::filesystem::path& directory);
+// One that must exist and is not changed, whoever uses it meanwhile: every change is refused.
+Result<std::unique_ptr<Storage>> open_directory_for_reading(const std::filesystem::path& directory);
 
 }  // namespace ridgeline

@@ -18,15 +18,23 @@ std::size_t unpacked_bytes_max(const Limits& limits) {
     return limits.samples_per_batch * 9 + limits.series_per_schema * 16 + 4096;
 }
 
-Result<std::string> unpack(std::string_view bytes, const Limits& limits) {
+std::string pack(std::string_view raw) {
+    std::string packed(ZSTD_compressBound(raw.size()), '\0');
+    // ZSTD_compress writes the content size into the frame, which unpack() relies on.
+    const std::size_t n =
+        ZSTD_compress(packed.data(), packed.size(), raw.data(), raw.size(), kZstdLevel);
+    packed.resize(ZSTD_isError(n) != 0 ? 0 : n);
+    return packed;
+}
+
+Result<std::string> unpack(std::string_view bytes, std::size_t bytes_max) {
     // The frame's own claim decides how much is allocated, and it is checked first: a bomb is
     // refused unopened.
     const unsigned long long size = ZSTD_getFrameContentSize(bytes.data(), bytes.size());
     if (size == ZSTD_CONTENTSIZE_ERROR || size == ZSTD_CONTENTSIZE_UNKNOWN) {
         return fail(Errc::corrupt, "block: not a zstd frame of known size");
     }
-    if (size > unpacked_bytes_max(limits))
-        return fail(Errc::limit, "block: unpacks to more than the limit");
+    if (size > bytes_max) return fail(Errc::limit, "block: unpacks to more than the limit");
     std::string raw(static_cast<std::size_t>(size), '\0');
     const std::size_t n = ZSTD_decompress(raw.data(), raw.size(), bytes.data(), bytes.size());
     if (ZSTD_isError(n) != 0 || n != raw.size())
@@ -58,6 +66,14 @@ Result<SampleGroup> decode_group(std::string_view& in, std::size_t series_count,
 
 }  // namespace
 
+std::string pack_schema(std::string_view encoded) {
+    return pack(encoded);
+}
+
+Result<std::string> unpack_schema(std::string_view packed, const Limits& limits) {
+    return unpack(packed, limits.message_bytes);
+}
+
 std::string encode_block(const SampleBlock& block) {
     std::string raw;
     for (const SampleGroup& group : block.groups) {
@@ -67,17 +83,12 @@ std::string encode_block(const SampleBlock& block) {
         for (std::size_t i = 0; i < group.series_count; ++i)
             encode_column(group.column(i), raw);
     }
-    std::string packed(ZSTD_compressBound(raw.size()), '\0');
-    // ZSTD_compress writes the content size into the frame, which unpack() relies on.
-    const std::size_t n =
-        ZSTD_compress(packed.data(), packed.size(), raw.data(), raw.size(), kZstdLevel);
-    packed.resize(ZSTD_isError(n) != 0 ? 0 : n);
-    return packed;
+    return pack(raw);
 }
 
 Result<SampleBlock> decode_block(std::string_view bytes, const Schema& schema,
                                  const Limits& limits) {
-    RL_ASSIGN_OR_RETURN(const std::string raw, unpack(bytes, limits));
+    RL_ASSIGN_OR_RETURN(const std::string raw, unpack(bytes, unpacked_bytes_max(limits)));
     std::string_view in = raw;
     SampleBlock block;
     block.groups.reserve(schema.groups.size());

@@ -26,4 +26,8 @@ std::string encode_block(const SampleBlock& block);
 Result<SampleBlock> decode_block(std::string_view bytes, const Schema& schema,
                                  const Limits& limits);
 
+// encode_schema()'s bytes as one zstd frame, as they are spooled: names repeat a lot.
+std::string pack_schema(std::string_view encoded);
+Result<std::string> unpack_schema(std::string_view packed, const Limits& limits);
+
 }  // namespace ridgeline::wire

@@ -278,6 +278,9 @@ std::string encode_body(const BatchBody& body) {
     out.set_sealed_mono_ms(body.sealed_mono_ms);
     out.set_sample_count(body.sample_count);
     out.set_columns(body.columns);
+    out.set_first_sequence(body.first_sequence);
+    out.set_resolution_s(body.resolution_s);
+    out.set_thinned_samples(body.thinned_samples);
     return serialise(out);
 }
 
@@ -291,7 +294,17 @@ Result<BatchBody> decode_body(std::string_view bytes, const Limits& limits) {
     body.sealed_mono_ms = proto.sealed_mono_ms();
     body.sample_count = proto.sample_count();
     body.columns = std::move(*proto.mutable_columns());
+    body.first_sequence = proto.first_sequence();
+    body.resolution_s = proto.resolution_s();
+    body.thinned_samples = proto.thinned_samples();
     return body;
+}
+
+Result<SequenceRange> range_of(const BatchBody& body, std::uint64_t sequence) {
+    if (body.first_sequence == 0) return SequenceRange{sequence, sequence};
+    if (body.first_sequence > sequence || sequence - body.first_sequence >= kMergedBatchesMax)
+        return fail(Errc::corrupt, "batch: stands for batches that cannot be");
+    return SequenceRange{body.first_sequence, sequence};
 }
 
 std::string encode_schema(const Schema& schema) {

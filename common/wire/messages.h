@@ -67,7 +67,16 @@ struct BatchBody {
     std::int64_t sealed_mono_ms = 0;
     std::uint32_t sample_count = 0;
     std::string columns;  // encode_block()
+    // Of a thinned batch; 0 otherwise.
+    std::uint64_t first_sequence = 0;  // it stands for all from here to its own
+    std::uint32_t resolution_s = 0;
+    std::uint64_t thinned_samples = 0;  // taken out: sampled were sample_count + thinned_samples
 };
+
+// The batches that a thinned one may stand for: a day of 1 s batches would be 86,400.
+inline constexpr std::uint64_t kMergedBatchesMax = 100'000;
+// What the batch of this sequence stands for. Errc::corrupt when that cannot be.
+Result<SequenceRange> range_of(const BatchBody& body, std::uint64_t sequence);
 
 struct Batch {
     std::string host_id;

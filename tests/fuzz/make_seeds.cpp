@@ -93,7 +93,7 @@ void add_segments(const Corpus& corpus) {
     using namespace std::string_view_literals;
     fuzz::MemoryStorage storage;
     auto writer =
-        SegmentWriter::create(storage, "file", {'R', 'L', 'F', 'U', 'Z', 'Z', '0', '1'}, 7, 0);
+        SegmentWriter::create(storage, "file", {{'R', 'L', 'F', 'U', 'Z', 'Z', '0', '1'}}, 7, 0);
     for (const char* payload : {"one", "", "three"})
         if (!writer || !writer->append(1, as_bytes(payload))) return;
     corpus.add("segment", "whole_file",

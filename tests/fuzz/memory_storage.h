@@ -63,6 +63,7 @@ class MemoryStorage final : public Storage {
         return {};
     }
     Result<void> sync_directory() override { return {}; }
+    Result<void> rename(std::string_view, std::string_view) override { return {}; }
     void reserve(std::string_view, std::uint64_t) override {}
 
   private:

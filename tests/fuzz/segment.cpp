@@ -21,7 +21,7 @@ using namespace ridgeline;
 
 namespace {
 
-constexpr SegmentMagic kMagic = {'R', 'L', 'F', 'U', 'Z', 'Z', '0', '1'};
+constexpr SegmentFormat kFormat = {{'R', 'L', 'F', 'U', 'Z', 'Z', '0', '1'}, 1};
 constexpr std::size_t kPrefixBytes = 4;
 
 struct Kept {
@@ -33,7 +33,7 @@ struct Kept {
 
 Kept read_all(Storage& storage) {
     Kept kept;
-    auto reader = SegmentReader::open(storage, "file", kMagic);
+    auto reader = SegmentReader::open(storage, "file", kFormat);
     if (!reader) return kept;
     kept.opened = true;
     for (;;) {
@@ -47,7 +47,7 @@ Kept read_all(Storage& storage) {
 
 std::vector<std::string> write(fuzz::MemoryStorage& storage, std::string_view text) {
     std::vector<std::string> written;
-    auto writer = SegmentWriter::create(storage, "file", kMagic, 7, 0);
+    auto writer = SegmentWriter::create(storage, "file", kFormat, 7, 0);
     fuzz::expect(writer.has_value(), "a segment can be made in memory");
     for (const std::string_view payload : split(text, '\xff')) {
         fuzz::expect(writer->append(1, as_bytes(payload)).has_value(), "and written to");
@@ -68,7 +68,7 @@ void damage(fuzz::Bytes& bytes, std::size_t place, std::uint8_t flips) {
 void check_reopening(fuzz::MemoryStorage& storage, const Kept& kept) {
     const std::size_t size_before = storage.bytes().size();
     std::vector<std::string> seen;
-    auto reopened = SegmentWriter::reopen(storage, "file", kMagic, [&](const Record& record) {
+    auto reopened = SegmentWriter::reopen(storage, "file", kFormat, [&](const Record& record) {
         seen.emplace_back(as_text(record.payload));
     });
     fuzz::expect(reopened.has_value() == kept.opened, "the writer opens what the reader opens");

@@ -33,11 +33,14 @@ class FaultyStorage final : public Storage {
     void kill_after(std::uint64_t changes) { changes_left_ = changes; }
     bool killed() const { return changes_left_ == 0; }
     void revive() { changes_left_ = kUnlimited; }
-    // Everything that was not synced is gone.
+    // Everything that was not synced is gone: bytes of files, and what became of their names.
     void cut_power() {
+        files_ = durable_names_;
         for (auto& [name, file] : files_)
             file->bytes.resize(std::min(file->bytes.size(), file->synced));
     }
+    // Of files and of the directory.
+    std::uint64_t syncs() const { return syncs_; }
 
     std::uint64_t appends() const { return appends_; }
     std::uint64_t bytes_stored() const {
@@ -56,6 +59,7 @@ class FaultyStorage final : public Storage {
         files_.clear();
         for (const auto& [name, bytes] : files)
             files_[name] = std::make_shared<File>(File{bytes, bytes.size()});
+        durable_names_ = files_;
     }
 
     // Storage
@@ -90,7 +94,19 @@ class FaultyStorage final : public Storage {
         return {};
     }
     Result<void> sync_directory() override {
+        ++syncs_;
         if (refuse_syncs_ != 0) return fail(errno_error("directory", refuse_syncs_));
+        if (!killed()) durable_names_ = files_;
+        return {};
+    }
+    Result<void> rename(std::string_view from, std::string_view to) override {
+        if (refuse_changes_ != 0) return fail(errno_error(to, refuse_changes_));
+        const auto it = files_.find(std::string(from));
+        if (it == files_.end()) return fail(errno_error(from, ENOENT));
+        if (!may_change()) return {};
+        const auto file = it->second;
+        files_.erase(it);
+        files_[std::string(to)] = file;
         return {};
     }
     void reserve(std::string_view, std::uint64_t) override {}
@@ -119,6 +135,7 @@ class FaultyStorage final : public Storage {
             return {};
         }
         Result<void> sync() override {
+            ++storage_->syncs_;
             if (storage_->refuse_syncs_ != 0)
                 return fail(errno_error("sync", storage_->refuse_syncs_));
             file_->synced = file_->bytes.size();
@@ -166,6 +183,8 @@ class FaultyStorage final : public Storage {
     }
 
     std::map<std::string, std::shared_ptr<File>> files_;
+    std::map<std::string, std::shared_ptr<File>> durable_names_;
+    std::uint64_t syncs_ = 0;
     int refuse_changes_ = 0;
     int refuse_syncs_ = 0;
     int refuse_reads_ = 0;

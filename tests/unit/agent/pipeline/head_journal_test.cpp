@@ -132,6 +132,23 @@ TEST_CASE("a tick costs one write", "[head]") {
     REQUIRE(storage.appends() - before == 10 + 2);  // the file's header and the schema come once
 }
 
+TEST_CASE("a head that a newer version wrote is left as it is", "[head]") {
+    FaultyStorage storage;
+    constexpr SegmentFormat kNewer = {{'R', 'L', 'H', 'E', 'A', 'D', '1', '\n'}, 1000};
+    REQUIRE(SegmentWriter::create(storage, "head", kNewer, 0, 0)->append(1, as_bytes("later")));
+    const auto before = storage.snapshot();
+    REQUIRE(HeadJournal::recover(storage).error().code == Errc::unsupported);
+    Batcher batcher;
+    batcher.begin_round("cpu", {from_unix_ms(1000), {}});
+    batcher.record(batcher.declare("system.uptime", {}), 1);
+    REQUIRE_FALSE(batcher.end_round(from_unix_ms(1000), {}));
+    HeadJournal head(storage);
+    head.add(*batcher.last_round(), batcher.schema(), 1);
+    REQUIRE(head.write().error().code == Errc::unsupported);
+    head.discard();
+    REQUIRE(storage.snapshot() == before);
+}
+
 TEST_CASE("a disk that refuses pauses the journal until the next batch", "[head]") {
     FaultyStorage storage;
     HeadJournal head(storage);

@@ -16,6 +16,7 @@ TEST_CASE("the pipeline reports itself with metrics of the catalog only", "[pipe
     status.samples = 41;
     status.uplink_state = "streaming";
     status.spool.dropped_samples[static_cast<std::size_t>(DropReason::rejected)] = 7;
+    status.spool.thinned_samples = 9;
     status.sources.push_back({});
     status.sources.back().name = "cpu";
     status.sources.back().errors = 3;
@@ -45,6 +46,7 @@ TEST_CASE("the pipeline reports itself with metrics of the catalog only", "[pipe
     REQUIRE(last.at("ridgeline.agent.samples") == 42);
     REQUIRE(last.at("ridgeline.agent.uplink.connected") == 1);
     REQUIRE(last.at("ridgeline.agent.samples_dropped{reason=\"rejected\"}") == 7);
+    REQUIRE(last.at("ridgeline.agent.samples_thinned") == 9);
     REQUIRE(last.at("ridgeline.agent.source.errors{source=\"cpu\"}") == 3);
 }
 

@@ -2,6 +2,7 @@
 
 #include <array>
 
+#include "agent/pipeline/spool_format.h"
 #include "tests/support/catch.h"
 #include "tests/support/faulty_storage.h"
 #include "tests/support/temp_dir.h"
@@ -137,6 +138,18 @@ TEST_CASE("a file that is no segment is removed and counted", "[spool]") {
     REQUIRE(spool.stats().torn_bytes == 100);
     REQUIRE(spool.next_sequence() == 9);  // the numbers before it may have been used
     REQUIRE(storage.snapshot().contains("stranger"));
+}
+
+TEST_CASE("a spool that a newer version wrote is refused and left as it is", "[spool]") {
+    FaultyStorage storage;
+    reopened(storage).append(make_batch(1));
+    constexpr SegmentFormat kNewer = {spool_format::kFormat.magic,
+                                      spool_format::kFormat.version + 1};
+    REQUIRE(SegmentWriter::create(storage, spool_format::segment_name(2), kNewer, 2, 0));
+    const auto before = storage.snapshot();
+    const auto spool = Spool::open(storage, {});
+    REQUIRE(spool.error().code == Errc::unsupported);
+    REQUIRE(storage.snapshot() == before);
 }
 
 TEST_CASE("a full spool drops its oldest batches and counts their samples", "[spool]") {
@@ -303,6 +316,24 @@ TEST_CASE("sync work covers what was appended, and a failed sync moves on to a f
     spool.append(make_batch(3));
     REQUIRE(storage.snapshot().contains("00000000000000000003.seg"));
     REQUIRE(held(spool) == Held{1, 2, 3});
+}
+
+TEST_CASE("nothing is synced on the thread that appends, and a new segment's name is synced too",
+          "[spool]") {
+    FaultyStorage storage;
+    Spool spool = reopened(storage, {1U << 20, 1U << 20, 1000});
+    const std::uint64_t syncs = storage.syncs();  // of the epoch, once in a spool's life
+    for (std::uint32_t i = 1; i <= 30; ++i)
+        spool.append(make_batch(i));
+    REQUIRE(storage.syncs() == syncs);
+    spool.on_synced(spool.take_unsynced().run());
+    storage.cut_power();
+    REQUIRE(held(reopened(storage)).size() == 30);
+    // A power cut before the sync takes the names of the segments that were begun.
+    for (std::uint32_t i = 31; i <= 60; ++i)
+        spool.append(make_batch(i));
+    storage.cut_power();
+    REQUIRE(held(reopened(storage)).size() == 30);
 }
 
 TEST_CASE("a batch can be given a new number", "[spool]") {

@@ -105,3 +105,77 @@ TEST_CASE("nothing is acked that a failed fsync lost, and it is taken once more"
     CHECK(only<wire::Ack>(rig.sync()).sequences == Sequences{2});
     CHECK(rig.disk.read_all() == up_to(2));
 }
+
+namespace {
+
+wire::Batch merged(std::uint64_t first, std::uint64_t sequence) {
+    wire::Batch batch = IngestRig::batch(1);
+    batch.sequence = sequence;
+    auto body = wire::decode_body(batch.body, wire::Limits{}).value();
+    body.first_sequence = first;
+    body.resolution_s = 10;
+    body.thinned_samples = 180;
+    batch.body = wire::encode_body(body);
+    return batch;
+}
+
+}  // namespace
+
+TEST_CASE("a thinned batch stands for all that it was made of", "[ingest]") {
+    IngestRig rig;
+    rig.connect();
+    CHECK(rig.send(merged(1, 10)).empty());
+    CHECK(only<wire::Ack>(rig.sync()).sequences == std::vector<std::uint64_t>{10});
+    CHECK(rig.ingest.stats().batches == 1);
+    CHECK(rig.ingest.stats().samples == 20);
+    CHECK(rig.ingest.stats().samples_thinned == 180);
+    CHECK(only<wire::Ack>(rig.send(merged(1, 10))).sequences == std::vector<std::uint64_t>{10});
+    CHECK(rig.ingest.stats().duplicates == 1);
+    // Nothing of it is missed, now and by the next run of the collector.
+    for (int run = 0; run < 2; ++run) {
+        rig.disk.open();
+        Ingest ingest(*rig.disk.log, rig.disk.clock, {});
+        std::vector<Outgoing> out;
+        wire::Hello hello = rig.hello();
+        hello.first_unacked = 11;
+        ingest.on_message("c1", "a1", wire::encode(hello), out);
+        CHECK(ingest.stats().batches_lost == 0);
+        const auto durable = only<wire::Welcome>(out).durable;
+        REQUIRE(durable.size() == 1);
+        CHECK(durable[0].first == 1);
+        CHECK(durable[0].last == 10);
+    }
+}
+
+TEST_CASE("what of a thinned batch is not durable yet is not promised", "[ingest]") {
+    IngestRig rig;
+    rig.connect();
+    CHECK(rig.send(rig.batch(1)).empty());
+    (void)rig.sync();
+    CHECK(rig.send(merged(2, 10)).empty());
+    const auto before = only<wire::Welcome>(rig.send(rig.hello())).durable;
+    REQUIRE(before.size() == 1);
+    CHECK(before[0].last == 1);
+    (void)rig.sync(EIO);
+    CHECK_FALSE(rig.disk.holds(5));
+    CHECK(rig.disk.holds(1));
+}
+
+TEST_CASE("a thinned batch of which a part is there is taken, not forgotten", "[ingest]") {
+    IngestRig rig;
+    rig.connect();
+    CHECK(rig.send(rig.batch(10)).empty());
+    CHECK(rig.send(merged(1, 10)).empty());
+    CHECK(rig.ingest.stats().batches == 2);
+    CHECK(rig.ingest.stats().duplicates == 0);
+}
+
+TEST_CASE("a thinned batch that stands for what cannot be is refused", "[ingest]") {
+    IngestRig rig;
+    rig.connect();
+    CHECK(only<wire::Reject>(rig.send(merged(11, 10))).reason == wire::RejectReason::undecodable);
+    CHECK(only<wire::Reject>(rig.send(merged(1, 100'001))).reason ==
+          wire::RejectReason::undecodable);
+    CHECK(rig.send(merged(2, 100'001)).empty());
+    CHECK(rig.ingest.stats().batches == 1);
+}

@@ -23,6 +23,9 @@ class Unreadable final : public Storage {
     }
     Result<void> remove(std::string_view name) override { return storage_.remove(name); }
     Result<void> sync_directory() override { return storage_.sync_directory(); }
+    Result<void> rename(std::string_view from, std::string_view to) override {
+        return storage_.rename(from, to);
+    }
     void reserve(std::string_view, std::uint64_t) override {}
 
   private:
@@ -181,6 +184,26 @@ TEST_CASE("a segment that lost its tail is not vouched for by the snapshot after
     CHECK(rig.read_all() == std::vector<std::uint64_t>{1, 3, 2});
 }
 
+TEST_CASE("nothing is synced on the loop; what an earlier run left is, before it is promised",
+          "[log]") {
+    LogRig rig(tiny_segments());
+    rig.append_durably(1);
+    const std::uint64_t syncs = rig.storage.syncs();
+    for (std::uint64_t sequence = 2; sequence <= 5; ++sequence)
+        REQUIRE(rig.append(sequence));
+    CHECK(rig.storage.syncs() == syncs);
+    rig.storage.cut_power();
+    rig.open();
+    CHECK(rig.read_all() == up_to(1));
+    for (std::uint64_t sequence = 2; sequence <= 5; ++sequence)
+        REQUIRE(rig.append(sequence));
+    rig.open();  // killed, the power stays on: all of it counts as durable
+    CHECK(rig.read_all() == up_to(5));
+    rig.storage.cut_power();
+    rig.open();
+    CHECK(rig.read_all() == up_to(5));
+}
+
 TEST_CASE("a disk that cannot be read is an error, not an empty log", "[log]") {
     LogRig rig;
     rig.append_durably(1);
@@ -188,4 +211,18 @@ TEST_CASE("a disk that cannot be read is an error, not an empty log", "[log]") {
     CHECK_FALSE(Log::open(storage, {}, rig.clock));
     rig.open();
     CHECK(rig.read_all() == up_to(1));
+}
+
+TEST_CASE("a log that a newer version wrote is refused by name and left as it is", "[log]") {
+    LogRig rig;
+    rig.append_durably(1);
+    constexpr SegmentFormat kNewer = {kLogFormat.magic, kLogFormat.version + 1};
+    const std::string name = "00000000000000099999.log";
+    REQUIRE(SegmentWriter::create(rig.storage, name, kNewer, 99'999, 0));
+    const auto before = rig.storage.snapshot();
+    const auto log = Log::open(rig.storage, {}, rig.clock);
+    REQUIRE_FALSE(log);
+    CHECK(log.error().code == Errc::unsupported);
+    CHECK(log.error().context.starts_with(name + ": written by a newer version"));
+    CHECK(rig.storage.snapshot() == before);
 }

@@ -8,6 +8,31 @@
 using namespace ridgeline;
 using namespace ridgeline::collector;
 
+TEST_CASE("ranges go in and out as their numbers would", "[log]") {
+    // Against a set of numbers: every range within 1..7 put into, and taken out of, every set.
+    for (unsigned mask = 0; mask < 256; ++mask) {
+        for (std::uint64_t first = 1; first <= 7; ++first) {
+            for (std::uint64_t last = first; last <= 7; ++last) {
+                SequenceSet with;
+                for (std::uint64_t n = 1; n <= 7; ++n) {
+                    if ((mask & (1U << n)) != 0) with.insert(n);
+                }
+                SequenceSet without = with;
+                with.insert_range({first, last});
+                without.erase_range({first, last});
+                for (std::uint64_t n = 1; n <= 7; ++n) {
+                    const bool there = (mask & (1U << n)) != 0;
+                    const bool within = n >= first && n <= last;
+                    REQUIRE(with.contains(n) == (there || within));
+                    REQUIRE(without.contains(n) == (there && !within));
+                }
+                REQUIRE(with.missing(first, last) == 0);
+                REQUIRE(without.missing(first, last) == last - first + 1);
+            }
+        }
+    }
+}
+
 TEST_CASE("ranges join, split and count what is missing", "[sequence_set]") {
     SequenceSet set;
     CHECK(set.insert(5));

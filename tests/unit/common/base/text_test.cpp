@@ -57,3 +57,9 @@ TEST_CASE("text from outside is made printable and cut on a character", "[text]"
     CHECK(printable("Zürich") == "Zürich");
     CHECK(printable("\xed\xa0\x80") == "???");  // a surrogate is not a character
 }
+
+TEST_CASE("rows are aligned, numbers at the right", "[text]") {
+    CHECK(align({{"file", "bytes"}, {"a", "7"}, {"longer", "12345678"}}) ==
+          "file    bytes\na              7\nlonger  12345678\n");
+    CHECK(align({}).empty());
+}
