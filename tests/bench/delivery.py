@@ -45,7 +45,9 @@ from recorded_host import RecordedHost
 MARK_MS = 50  # how often what is sampled changes
 # A busy machine samples late, and writes what is sampled late.
 MARK_OFF_MS_MAX = 2_000
-INTERFACES = 40
+# The hosts that are sampled, and how many interfaces each has. Power cuts change a host's boot id, so theirs is one of
+# its own; so is that which is to fill a spool.
+ROOTS = {"plain": 40, "cut": 40, "wide": 250}
 # A sample is sealed within the longest batch and fsynced within a second of that; the rest is for a busy machine.
 UNSYNCED_MS_MAX = 3_000 + 1_000 + 3_000
 FAKETIME = pathlib.Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
@@ -61,15 +63,15 @@ def now_ms():
 class MarkedHost(RecordedHost):
     """A host whose figures tell when they were written, with enough interfaces for batches of some size."""
 
-    def __init__(self, directory, base_ms):
+    def __init__(self, directory, base_ms, interfaces):
         self.base_ms = base_ms
         self.rng = random.Random(1)
         super().__init__(directory)
-        for n in range(INTERFACES):
+        for n in range(interfaces):
             for name, content in (("ifindex", f"{n + 10}"), ("carrier", "1"), ("speed", "1000"),
                                   ("device/vendor", "0x1af4"), ("uevent", f"INTERFACE=net{n}\nIFINDEX={n + 10}")):
                 self.write(f"sys/class/net/net{n}/{name}", content + "\n")
-        self.counters = [[0, 0] for _ in range(INTERFACES)]
+        self.counters = [[0, 0] for _ in range(interfaces)]
         self.mark()
 
     def mark(self):
@@ -87,8 +89,8 @@ class MarkedHost(RecordedHost):
         self.write("proc/net/dev", header + "".join(lines))
 
 
-def keep_marking(directory, base_ms, ready):
-    host = MarkedHost(directory, base_ms)
+def keep_marking(directory, base_ms, interfaces, ready):
+    host = MarkedHost(directory, base_ms, interfaces)
     ready.set()
     while os.getppid() != 1:
         host.mark()
@@ -134,6 +136,8 @@ class Agent(harness.Agent):
     def __init__(self, directory, collector, host_id, endpoint, traced, small, **options):
         super().__init__(directory, collector, host_id, **options)
         text = self.config.read_text(encoding="utf-8").replace(collector.endpoint, endpoint)
+        if traced:  # batches that the collector has and the spool can lose: their numbers are given out anew
+            text = text.replace("[spool]", f'[spool]\nfsync = "{options["interval"] == "100ms" and 3 or 1}s"')
         if small:
             text = text.replace("[spool]", '[spool]\nmax_size = "8MiB"')
         self.config.write_text(text, encoding="utf-8")
@@ -221,6 +225,11 @@ class World:
             self.look()
             time.sleep(min(left, LOOK_SECONDS))
 
+    def new_boot(self):
+        boot_id = self.rng.randbytes(16).hex()
+        (self.root / "boot_id.new").write_text(boot_id + "\n")
+        (self.root / "boot_id.new").rename(self.root / "proc/sys/kernel/random/boot_id")
+
     def look(self):
         for agent in self.agents:
             if agent.storage:
@@ -279,6 +288,7 @@ class Scenario:
     delay: float = 0
     cuts: str = ""  # whose power: agents, collector
     clock: bool = False
+    root: str = "plain"
     small_spool: bool = False
 
 
@@ -373,6 +383,7 @@ def cut_agents(world):
         world.wait(world.rng.uniform(1.5, 3 if world.short else 15))
         for agent in world.agents:
             world.cut_power(agent)
+        world.new_boot()
         for agent in world.agents:
             agent.start()
         if world.rng.random() < 0.3:  # killed anew before it has said much
@@ -421,10 +432,11 @@ SCENARIOS = [
     Scenario("kill-collector", "kill -9 of the collector", kill_collector),
     Scenario("kill-agents", "kill -9 of the agents", kill_agents),
     Scenario("everything", "all of these, as they come", everything),
-    Scenario("cut-agents", "power cuts of the agents", cut_agents, cuts="agents"),
+    Scenario("cut-agents", "power cuts of the agents", cut_agents, cuts="agents", root="cut"),
     Scenario("cut-collector", "power cuts of the collector", cut_collector, cuts="collector"),
     Scenario("clock", "the agents' clocks are set", step_clock, clock=True),
-    Scenario("overflow", "away for longer than the spool holds", overflow, in_short=False, small_spool=True),
+    Scenario("overflow", "away for longer than the spool holds", overflow, in_short=False, root="wide",
+             small_spool=True),
 ]
 
 
@@ -535,8 +547,9 @@ def account_for(world):
 
 # ---- running them
 
-def run_scenario(scenario, directory, root, base_ms, seed, short):
-    directory = pathlib.Path(directory) / scenario.name
+def run_scenario(scenario, directory, base_ms, seed, short):
+    root = directory / "roots" / scenario.root
+    directory = directory / scenario.name
     directory.mkdir()
     world = World(scenario, directory, root, base_ms, seed, short)
     began = time.monotonic()
@@ -564,16 +577,21 @@ def show(rows):
 
 
 @contextlib.contextmanager
-def sampled_root(directory, base_ms):
-    ready = multiprocessing.Event()
-    writer = multiprocessing.Process(target=keep_marking, args=(directory, base_ms, ready), daemon=True)
-    writer.start()
-    ready.wait(30)
+def sampled_roots(directory, base_ms, names):
+    writers = []
     try:
+        for name in names:
+            ready = multiprocessing.Event()
+            arguments = directory / name, base_ms, ROOTS[name], ready
+            writers.append(multiprocessing.Process(target=keep_marking, args=arguments, daemon=True))
+            writers[-1].start()
+            if not ready.wait(30):
+                raise OSError("what is to be sampled cannot be written")
         yield
     finally:
-        writer.terminate()
-        writer.join()
+        for writer in writers:
+            writer.terminate()
+            writer.join()
 
 
 def missing_for(scenario):
@@ -594,9 +612,9 @@ def run(scenarios, short, seed, jobs, keep=None):
         print(f"{scenario.name}: left out, {missing_for(scenario)}")
     scenarios = [s for s in scenarios if s not in left_out]
     base_ms = now_ms()
-    with sampled_root(directory / "root", base_ms), \
+    with sampled_roots(directory / "roots", base_ms, {s.root for s in scenarios}), \
             concurrent.futures.ProcessPoolExecutor(jobs, multiprocessing.get_context("fork")) as pool:
-        running = {s.name: pool.submit(run_scenario, s, directory, directory / "root", base_ms, seed, short)
+        running = {s.name: pool.submit(run_scenario, s, directory, base_ms, seed, short)
                    for s in scenarios}
         for scenario in scenarios:
             account, faults, seconds = running[scenario.name].result()

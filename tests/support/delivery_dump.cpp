@@ -1,4 +1,4 @@
-// What a collector's log, or an agent's spool and head, holds: a line for each round, in the order
+// What a collector's log, or an agent's spool, holds: a line for each round, in the order
 // in which it lies there. For a copy of the directory: what opens these files also mends them.
 //
 //   delivery_dump log DIRECTORY | delivery_dump spool DIRECTORY
@@ -12,7 +12,6 @@
 #include <string>
 #include <string_view>
 
-#include "agent/pipeline/head_journal.h"
 #include "agent/pipeline/spool.h"
 #include "collector/log/log.h"
 #include "common/base/clock.h"
@@ -75,7 +74,6 @@ Result<void> dump_log(Storage& storage) {
 
 Result<void> dump_spool(Storage& storage) {
     RL_ASSIGN_OR_RETURN(agent::Spool spool, agent::Spool::open(storage, {}));
-    RL_TRY(agent::recover_head(storage, spool));
     for (auto held = spool.next_held(0); held; held = spool.next_held(*held + 1)) {
         RL_ASSIGN_OR_RETURN(const std::string bytes, spool.read(*held));
         RL_ASSIGN_OR_RETURN(const auto body, wire::decode_body(bytes, {}));

@@ -117,8 +117,6 @@ class Storage:
             directory = re.match(PATH, first)
             if removed and outcome and outcome[1] == "0" and directory and self._name(directory[1]) == ".":
                 self.removed.add(removed[1])
-                self.sizes.pop(removed[1], None)
-                self.durable.pop(removed[1], None)
             return
         if name is None or not outcome or int(outcome[1]) < 0:
             return
