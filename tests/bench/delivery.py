@@ -50,7 +50,7 @@ MARK_OFF_MS_MAX = 2_000
 ROOTS = {"plain": 40, "cut": 40, "wide": 250}
 # A sample is sealed within the longest batch and fsynced within a second of that; the rest is for a busy machine.
 UNSYNCED_MS_MAX = 3_000 + 1_000 + 3_000
-FAKETIME = pathlib.Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
+FAKETIME = next(pathlib.Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
 LOOK_SECONDS = 0.02
 
 
@@ -166,7 +166,7 @@ class Agent(harness.Agent):
 
 @dataclasses.dataclass
 class Cut:
-    """A power cut of an agent: what it left has to arrive."""
+    """A power cut of an agent: what it left, acknowledged or not, has to arrive."""
     at_ms: int
     left: set
 
@@ -245,7 +245,7 @@ class World:
         said = part.storage.cut(self.rng)
         print(f"{self.scenario.name}: {part.name}: {said}", file=sys.stderr)
         if part is not self.collector:
-            part.cuts.append(Cut(at_ms, {(r.source, r.stamp_ms) for r in dump("spool", part.spool_directory)}))
+            part.cuts.append(Cut(at_ms, {(r.source, r.stamp_ms) for r in dump("segments", part.spool_directory)}))
 
     def drain(self):
         """Everything works again; every sample taken is to arrive. Agents stop when nothing is left with them."""
@@ -405,12 +405,13 @@ def cut_collector(world):
 
 def step_clock(world):
     offset, steps = 0, [20, -15, 600, -900, 1, -1, 3600, -3600]
-    for step in steps[:4] if world.short else steps * 3:
+    steps = steps[:4] if world.short else steps * 3
+    for step in steps:
         offset += step
         (world.directory / "clock.new").write_text(f"{offset:+d}s\n")
         (world.directory / "clock.new").rename(world.directory / "clock")
         world.wait(3 if world.short else 12)
-    world.faults = "steps of 1 s to 1 h"
+    world.faults = f"{len(steps)} steps, {min(map(abs, steps))} s to {max(map(abs, steps))} s"
 
 
 def overflow(world):
@@ -454,7 +455,7 @@ class Round:
 
 
 def dump(kind, directory):
-    """Every round in a log or a spool; reads a copy, as reading mends."""
+    """Every round in a log, a spool or a spool's segments; of a copy, as reading mends."""
     with tempfile.TemporaryDirectory(prefix="ridgeline-dump.") as name:
         copy = shutil.copytree(directory, pathlib.Path(name) / "copy")
         program = pathlib.Path(os.environ["RIDGELINE_BIN_DIR"]) / "tests" / "integration" / "delivery_dump"
@@ -595,10 +596,10 @@ def sampled_roots(directory, base_ms, names):
 
 
 def missing_for(scenario):
-    if scenario.clock and not FAKETIME.exists():
-        return f"{FAKETIME} is not there (package faketime)"
+    if scenario.clock and not FAKETIME:
+        return "needs the package libfaketime"
     if scenario.cuts and not shutil.which("strace"):
-        return "strace is not there"
+        return "needs strace"
     return ""
 
 
@@ -613,7 +614,8 @@ def run(scenarios, short, seed, jobs, keep=None):
     scenarios = [s for s in scenarios if s not in left_out]
     base_ms = now_ms()
     with sampled_roots(directory / "roots", base_ms, {s.root for s in scenarios}), \
-            concurrent.futures.ProcessPoolExecutor(jobs, multiprocessing.get_context("fork")) as pool:
+            concurrent.futures.ProcessPoolExecutor(jobs, multiprocessing.get_context("fork"),
+                                                   harness.die_with_parent) as pool:
         running = {s.name: pool.submit(run_scenario, s, directory, base_ms, seed, short)
                    for s in scenarios}
         for scenario in scenarios:
