@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Does every sample arrive exactly once? Real agents and a real collector, in network namespaces, under faults.
 
-    scripts/build && sudo tests/bench/delivery.py [--build build/release] [--short] [SCENARIO…]
+    scripts/build && sudo tests/bench/delivery.py [--build build/release] [--short] [SCENARIO …]
 
 Each scenario has a network of its own (agents - router - collector), two agents that sample ten and five times a second,
 and a collector. Afterwards faults stop, backlogs drain, and the collector's log is read to its end. Exits with 1 when a
@@ -45,11 +45,11 @@ from recorded_host import RecordedHost
 MARK_MS = 50  # how often what is sampled changes
 # A busy machine samples late, and writes what is sampled late.
 MARK_OFF_MS_MAX = 2_000
-# The hosts that are sampled, and how many interfaces each has. Power cuts change a host's boot id, so theirs is one of
-# its own; so is that which is to fill a spool.
-ROOTS = {"plain": 40, "cut": 40, "wide": 250}
-# A sample is sealed within the longest batch and fsynced within a second of that; the rest is for a busy machine.
-UNSYNCED_MS_MAX = 3_000 + 1_000 + 3_000
+# The hosts that are sampled, and how many interfaces each has. Power cuts change a host's boot id, so that whose is cut
+# is one of its own; so is that which is to fill a spool.
+ROOTS = {"plain": 40, "cut": 40, "tossed": 40, "wide": 250}
+# An agent's batch and what is between two fsyncs make 4 s; the rest is for a busy machine.
+UNSYNCED_MS_MAX = 7_000
 FAKETIME = next(pathlib.Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
 LOOK_SECONDS = 0.02
 
@@ -99,6 +99,11 @@ def keep_marking(directory, base_ms, interfaces, ready):
 
 # ---- the parts, inside the namespaces
 
+def start_inside(process, namespace):
+    process.arguments = [*process.network.inside(namespace), *(process.storage.tracing() if process.storage else []),
+                         *process.own_arguments]
+
+
 class Collector(harness.Collector):
     def __init__(self, directory, network, small):
         self.network = network
@@ -114,13 +119,17 @@ class Collector(harness.Collector):
         self.starts = 0
 
     def start(self):
-        self.arguments = [*self.network.inside(self.network.collector),
-                          *(self.storage.tracing() if self.storage else []), *self.own_arguments]
+        start_inside(self, self.network.collector)
         harness.Process.start(self)
         self.starts += 1
         harness.wait_for(lambda: self.log().count("listening agents=") >= self.starts or self._fail_if_ended(),
                          "the collector to listen")
         return self
+
+    def kill9(self):
+        super().kill9()
+        if self.storage:
+            self.storage.follow(self.process.pid)
 
     def _fail_if_ended(self):
         if not self.running():
@@ -133,14 +142,10 @@ class Collector(harness.Collector):
 
 
 class Agent(harness.Agent):
-    def __init__(self, directory, collector, host_id, endpoint, traced, small, **options):
+    def __init__(self, directory, collector, host_id, endpoint, traced, spool, **options):
         super().__init__(directory, collector, host_id, **options)
         text = self.config.read_text(encoding="utf-8").replace(collector.endpoint, endpoint)
-        if traced:  # batches that the collector has and the spool can lose: their numbers are given out anew
-            text = text.replace("[spool]", f'[spool]\nfsync = "{options["interval"] == "100ms" and 3 or 1}s"')
-        if small:
-            text = text.replace("[spool]", '[spool]\nmax_size = "8MiB"')
-        self.config.write_text(text, encoding="utf-8")
+        self.config.write_text(text.replace("[spool]", "[spool]\n" + spool), encoding="utf-8")
         self.network = collector.network
         self.own_arguments = self.arguments
         self.spool_directory = self.directory / "spool"
@@ -150,13 +155,14 @@ class Agent(harness.Agent):
         self.kills_ms = []
 
     def start(self):
-        self.arguments = [*self.network.inside(self.network.agents),
-                          *(self.storage.tracing() if self.storage else []), *self.own_arguments]
+        start_inside(self, self.network.agents)
         return super().start()
 
     def kill9(self):
         self.kills_ms.append(now_ms())
         super().kill9()
+        if self.storage:
+            self.storage.follow(self.process.pid)
 
     def taken(self):
         """Rounds (source, stamp), as often as the agent says it took each."""
@@ -185,12 +191,13 @@ class World:
         if self.scenario.delay:
             endpoint = faulty_network.ROUTER_NEAR
         endpoint = f"tcp://{endpoint}:{faulty_network.PORT}"
-        self.collector = Collector(self.directory / "collector", self.network, self.scenario.cuts == "collector")
+        self.collector = Collector(self.directory / "collector", self.network, "collector" in self.scenario.cuts)
         extra = "".join(f"[source.{name}]\nenabled = false\n" for name in
                         ("cpu", "pressure", "filesystem", "disk", "tcp", "cgroup", "host", "certificate"))
-        for host, interval, batch in (("quick", "100ms", "1s"), ("steady", "200ms", "3s")):
-            agent = Agent(self.directory / host, self.collector, host, endpoint, self.scenario.cuts == "agents",
-                          self.scenario.small_spool or self.scenario.cuts == "agents",
+        # The first fsyncs less often than it sends: a power cut takes batches from its spool that the collector has.
+        for host, interval, batch, fsync in (("quick", "100ms", "1s", "3s"), ("steady", "200ms", "3s", "1s")):
+            spool = f'fsync = "{fsync}"\n' + ('max_size = "8MiB"\n' if self.scenario.small_spool else "")
+            agent = Agent(self.directory / host, self.collector, host, endpoint, "agents" in self.scenario.cuts, spool,
                           root=self.root, interval=interval, batch=batch, extra=extra)
             if self.scenario.clock:
                 (self.directory / "clock").write_text("+0s\n")
@@ -225,9 +232,11 @@ class World:
             self.look()
             time.sleep(min(left, LOOK_SECONDS))
 
-    def new_boot(self):
-        boot_id = self.rng.randbytes(16).hex()
-        (self.root / "boot_id.new").write_text(boot_id + "\n")
+    def cut_agents_power(self):
+        """Of both: they are on one host."""
+        for agent in self.agents:
+            self.cut_power(agent)
+        (self.root / "boot_id.new").write_text(self.rng.randbytes(16).hex() + "\n")
         (self.root / "boot_id.new").rename(self.root / "proc/sys/kernel/random/boot_id")
 
     def look(self):
@@ -241,7 +250,6 @@ class World:
         """kill -9 in the middle of its work, and what was not fsynced is at stake."""
         at_ms = now_ms()
         part.kill9()
-        part.storage.follow(part.process.pid)
         said = part.storage.cut(self.rng)
         print(f"{self.scenario.name}: {part.name}: {said}", file=sys.stderr)
         if part is not self.collector:
@@ -286,7 +294,7 @@ class Scenario:
     play: object
     in_short: bool = True
     delay: float = 0
-    cuts: str = ""  # whose power: agents, collector
+    cuts: tuple = ()  # whose power: "agents", "collector"
     clock: bool = False
     root: str = "plain"
     small_spool: bool = False
@@ -351,11 +359,12 @@ def kill_agents(world):
 
 
 def everything(world):
-    """Loss, resets, partitions and kills of both sides, as they come."""
+    """Loss, resets, partitions, kills and power cuts of both sides, as they come."""
     began, done = time.monotonic(), collections.Counter()
-    length = 15 if world.short else 360
+    length = 15 if world.short else 480
     while time.monotonic() - began < length:
-        what = world.rng.choice(["loss", "reset", "partition", "collector", "agent", "both"])
+        what = world.rng.choice(["loss", "reset", "partition", "collector", "agent", "both", "collector's power",
+                                 "agents' power"])
         done[what] += 1
         if what == "loss":
             world.network.lose(world.rng.choice([5, 20, 50]))
@@ -364,16 +373,22 @@ def everything(world):
         elif what == "partition":
             world.network.partition(True)
         struck = {"collector": [world.collector], "agent": [world.rng.choice(world.agents)],
-                  "both": [world.collector, *world.agents]}.get(what, [])
-        for process in struck:
-            process.kill9()
-        world.wait(world.rng.uniform(0.2, 1 if world.short else 20))
+                  "both": [world.collector, *world.agents], "collector's power": [world.collector],
+                  "agents' power": world.agents}.get(what, [])
+        if what == "agents' power":
+            world.cut_agents_power()
+        elif what == "collector's power":
+            world.cut_power(world.collector)
+        else:
+            for process in struck:
+                process.kill9()
+        world.wait(world.rng.uniform(0.2, 1) if world.short else world.rng.choice([0.2, 2, 20]))
         if what == "partition":
             world.network.partition(False)
         world.network.heal()
         for process in struck:
             process.start()
-        world.wait(world.rng.uniform(0.5, 2 if world.short else 15))
+        world.wait(world.rng.uniform(0.5, 2 if world.short else 4))
     world.faults = ", ".join(f"{name} {count}" for name, count in sorted(done.items()))
 
 
@@ -381,9 +396,7 @@ def cut_agents(world):
     count = 4 if world.short else 20
     for _ in range(count):
         world.wait(world.rng.uniform(1.5, 3 if world.short else 15))
-        for agent in world.agents:
-            world.cut_power(agent)
-        world.new_boot()
+        world.cut_agents_power()
         for agent in world.agents:
             agent.start()
         if world.rng.random() < 0.3:  # killed anew before it has said much
@@ -432,10 +445,11 @@ SCENARIOS = [
     Scenario("partition", "nothing gets through", partition),
     Scenario("kill-collector", "kill -9 of the collector", kill_collector),
     Scenario("kill-agents", "kill -9 of the agents", kill_agents),
-    Scenario("everything", "all of these, as they come", everything),
-    Scenario("cut-agents", "power cuts of the agents", cut_agents, cuts="agents", root="cut"),
-    Scenario("cut-collector", "power cuts of the collector", cut_collector, cuts="collector"),
+    Scenario("cut-agents", "power cuts of the agents", cut_agents, cuts=("agents",), root="cut",
+             small_spool=True),
+    Scenario("cut-collector", "power cuts of the collector", cut_collector, cuts=("collector",)),
     Scenario("clock", "the agents' clocks are set", step_clock, clock=True),
+    Scenario("everything", "all of these, as they come", everything, cuts=("agents", "collector"), root="tossed"),
     Scenario("overflow", "away for longer than the spool holds", overflow, in_short=False, root="wide",
              small_spool=True),
 ]
@@ -641,7 +655,8 @@ def main():
     parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help=", ".join(s.name for s in SCENARIOS))
     parser.add_argument("--build", type=pathlib.Path, default=pathlib.Path("build/release"))
     parser.add_argument("--short", action="store_true", help="half a minute, as in the integration tests")
-    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**9))
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**9),
+                        help="of the faults and their moments")
     parser.add_argument("--jobs", type=int, default=len(SCENARIOS), help="scenarios at the same time")
     parser.add_argument("--keep", action="store_true", help="leave the files for a look")
     options = parser.parse_args()
