@@ -73,10 +73,13 @@ class AccountsTest(unittest.TestCase):
         self.assertEqual(self.settle(whole, arrived(20_000), cuts=long_synced).lost, 10)
 
     def test_another_instants_value(self):
-        def at(stamp_ms, read_ms):
-            return [Round("host", 1, 1, "memory", stamp_ms, 10, read_ms // delivery.MARK_MS * 1024)]
-        self.assertTrue(self.settle(taken(60_000), at(60_000, 59_950), base_ms=0).good())
-        self.assertFalse(self.settle(taken(60_000), at(60_000, 50_000), base_ms=0).good())
+        def read(*stamps_and_writes_ms):
+            rounds = [Round("host", 1, 1, "memory", stamp, 10, written // delivery.MARK_MS * 1024)
+                      for stamp, written in stamps_and_writes_ms]
+            return self.settle(taken(*(r.stamp_ms for r in rounds)), rounds, base_ms=0).good()
+        self.assertTrue(read((60_000, 59_950), (60_100, 59_950), (60_200, 60_150)))
+        self.assertFalse(read((60_000, 40_000)), "long ago")
+        self.assertFalse(read((60_000, 60_000), (60_100, 60_100), (60_200, 60_000)), "those of the first again")
 
 
 class DeliveryTest(unittest.TestCase):
