@@ -173,14 +173,14 @@ Result<void> Agent::start() {
                         Identity::establish(config_, *root_, config_.spool_path, true, clock_));
     RL_ASSIGN_OR_RETURN(spool_,
                         Spool::open(*storage_, SpoolOptions{.bytes_max = config_.spool_bytes_max}));
-    const auto recovered = recover_head(*storage_, *spool_);
+    const auto recovered = recover_head(*storage_, *spool_, identity_->boot_id());
     if (!recovered) {
         log::warning("the head journal cannot be read, going on",
                      {{"error", recovered.error().context}});
     } else if (*recovered > 0) {
         log::info("recovered the unfinished batch of the last run", {{"samples", *recovered}});
     }
-    head_.emplace(*storage_);
+    head_.emplace(*storage_, identity_->boot_id());
     set_sources();
 
     auto server =

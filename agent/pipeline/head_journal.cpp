@@ -12,7 +12,7 @@ namespace {
 
 constexpr SegmentFormat kHeadFormat = {{'R', 'L', 'H', 'E', 'A', 'D', '1', '\n'}, 1};
 
-enum : std::uint8_t { kSchemaRecord = 1, kRoundsRecord = 2 };
+enum : std::uint8_t { kSchemaRecord = 1, kRoundsRecord = 2, kBootRecord = 3 };
 
 // Rebuilds the columns of a batch from its rounds.
 struct Rounds {
@@ -77,7 +77,8 @@ Result<SegmentScan> scan_head(Storage& storage) {
     return scan_segment(storage, kHeadFileName, kHeadFormat, [](const Record&) {});
 }
 
-Result<std::optional<HeadJournal::Recovered>> HeadJournal::recover(Storage& storage) {
+Result<std::optional<HeadJournal::Recovered>> HeadJournal::recover(Storage& storage,
+                                                                   std::string_view boot_id) {
     auto reader = SegmentReader::open(storage, kHeadFileName, kHeadFormat);
     if (!reader) {
         // None yet, or killed in the middle of making the first one.
@@ -96,6 +97,8 @@ Result<std::optional<HeadJournal::Recovered>> HeadJournal::recover(Storage& stor
             auto schema = wire::decode_schema(as_text(in.rest()), wire::Limits{});
             if (!sequence || !schema || !rounds.extend(std::move(*schema))) break;
             recovered = Recovered{*sequence, std::nullopt};
+        } else if ((*record)->type == kBootRecord) {
+            if (as_text(in.rest()) != boot_id) return std::optional<Recovered>{};
         } else if ((*record)->type != kRoundsRecord || !rounds.add(in)) {
             break;
         }
@@ -150,6 +153,7 @@ Result<void> HeadJournal::begin() {
         RL_ASSIGN_OR_RETURN(writer_, SegmentWriter::create(*storage_, std::string(kHeadFileName),
                                                            kHeadFormat, 0, 0));
     }
+    RL_TRY(writer_->append(kBootRecord, as_bytes(boot_id_)));
     begun_ = true;
     return {};
 }
@@ -163,8 +167,8 @@ void HeadJournal::discard() {
     if (!writer_->file()->truncate_to(kSegmentHeaderBytes)) writer_.reset();
 }
 
-Result<std::uint64_t> recover_head(Storage& storage, Spool& spool) {
-    RL_ASSIGN_OR_RETURN(const auto recovered, HeadJournal::recover(storage));
+Result<std::uint64_t> recover_head(Storage& storage, Spool& spool, std::string_view boot_id) {
+    RL_ASSIGN_OR_RETURN(const auto recovered, HeadJournal::recover(storage, boot_id));
     if (!recovered || recovered->sequence < spool.next_sequence()) return std::uint64_t{0};
     spool.skip_to(recovered->sequence);
     if (!recovered->batch) return std::uint64_t{0};

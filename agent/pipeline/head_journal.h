@@ -2,12 +2,17 @@
 // them.
 //
 //   head              common/segment of format RLHEAD1, version 1, base 0
+//     record 3 boot   the kernel's boot id, comes first; none in a head of an earlier version
 //     record 1 schema u64 sequence number the batch will get, wire::encode_schema; again when it
 //                     was extended
 //     record 2 rounds all rounds of one tick, each: u32 group, u32 values, i64 stamp in Unix ms,
 //                     f64 value …
 //
 // Written without fsync: it guards against the process ending, the spool's fsync against the power.
+// After a power cut the file may be as it was at any moment: of a batch that was sealed and sent
+// since, and that the spool, not synced either, has forgotten. Sent anew it would be there twice,
+// so a head of another boot is dropped.
+//
 // It is begun anew when the batch is sealed into the spool; on recovery a head whose sequence
 // number the spool already used is dropped. A disk that refuses makes the journal pause until the
 // next batch, never the sampling. Loop thread.
@@ -15,6 +20,9 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
 
 #include "agent/pipeline/batch.h"
 #include "agent/pipeline/bytes.h"
@@ -32,15 +40,18 @@ Result<SegmentScan> scan_head(Storage& storage);
 
 class HeadJournal {
   public:
-    explicit HeadJournal(Storage& storage) : storage_(&storage) {}
+    // `boot_id` as in /proc/sys/kernel/random/boot_id; empty when it is not known.
+    explicit HeadJournal(Storage& storage, std::string boot_id = {})
+        : storage_(&storage), boot_id_(std::move(boot_id)) {}
 
     struct Recovered {
         std::uint64_t sequence = 0;
         std::optional<SealedBatch> batch;  // nullopt: no whole round in it
     };
-    // What a killed run left; nullopt when there is no head. The file stays until discard() or the
-    // next batch.
-    static Result<std::optional<Recovered>> recover(Storage& storage);
+    // What a killed run of this boot left; nullopt when there is no head. The file stays until
+    // discard() or the next batch.
+    static Result<std::optional<Recovered>> recover(Storage& storage,
+                                                    std::string_view boot_id = {});
 
     // Adds a round of the batch that will get `sequence`, for the next write(). Another sequence
     // begins the file anew.
@@ -55,6 +66,7 @@ class HeadJournal {
     Result<void> append_pending();
 
     Storage* storage_;
+    std::string boot_id_;
     std::optional<SegmentWriter> writer_;
     SharedSchema schema_;
     std::uint64_t sequence_ = 0;
@@ -66,6 +78,6 @@ class HeadJournal {
 
 // Seals what a killed run left in the head into the spool, unless it is there already. The samples
 // saved.
-Result<std::uint64_t> recover_head(Storage& storage, Spool& spool);
+Result<std::uint64_t> recover_head(Storage& storage, Spool& spool, std::string_view boot_id = {});
 
 }  // namespace ridgeline::agent

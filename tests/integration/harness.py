@@ -73,7 +73,7 @@ def wait_for(condition, what, timeout=PATIENCE_SECONDS, interval=0.02):
         time.sleep(interval)
 
 
-def _die_with_parent():
+def die_with_parent():
     LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
@@ -90,7 +90,7 @@ class Process:
         environment.update(self.environment)
         with open(self.log_file, "ab") as log:
             self.process = subprocess.Popen(self.arguments, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                            env=environment, preexec_fn=_die_with_parent)
+                                            env=environment, preexec_fn=die_with_parent)
         return self
 
     def running(self):

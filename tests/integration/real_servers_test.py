@@ -50,7 +50,7 @@ class RealServers(unittest.TestCase):
 
     def start(self, *command, **options):
         process = subprocess.Popen([str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                                   stdin=subprocess.DEVNULL, preexec_fn=harness._die_with_parent, **options)
+                                   stdin=subprocess.DEVNULL, preexec_fn=harness.die_with_parent, **options)
 
         def stop():
             process.terminate()

@@ -114,6 +114,25 @@ TEST_CASE("an agent killed again while it recovers still loses nothing", "[head]
     }
 }
 
+// The disk may keep an old state of the head and lose what the spool had sealed and sent since.
+TEST_CASE("a head of another boot is dropped, one of this boot is not", "[head]") {
+    FaultyStorage storage;
+    HeadJournal head(storage, "before");
+    Batcher batcher;
+    batcher.begin_round("cpu", {from_unix_ms(1000), MonoTime{}});
+    batcher.record(batcher.declare("system.uptime", {}), 1);
+    batcher.end_round(WallTime{}, MonoTime{});
+    head.add(*batcher.last_round(), batcher.schema(), 7);
+    REQUIRE(head.write());
+
+    auto spool = Spool::open(storage, {});
+    REQUIRE(spool);
+    REQUIRE(recover_head(storage, *spool, "after").value() == 0);
+    REQUIRE(spool->next_sequence() == 1);
+    REQUIRE(recover_head(storage, *spool, "before").value() == 1);
+    REQUIRE(spool->holds(7));
+}
+
 TEST_CASE("a tick costs one write", "[head]") {
     FaultyStorage storage;
     Run run{storage, {}};
@@ -129,7 +148,7 @@ TEST_CASE("a tick costs one write", "[head]") {
         head.add(*batcher.last_round(), batcher.schema(), 9);
         REQUIRE(head.write());
     }
-    REQUIRE(storage.appends() - before == 10 + 2);  // the file's header and the schema come once
+    REQUIRE(storage.appends() - before == 10 + 3);  // header, boot and schema come once
 }
 
 TEST_CASE("a head that a newer version wrote is left as it is", "[head]") {
