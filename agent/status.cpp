@@ -201,6 +201,7 @@ void write_uplink(JsonWriter& json, const AgentStatus& status) {
     json.field("in_flight", std::uint64_t{status.in_flight});
     json.field("acked_batches", status.uplink.acked_batches);
     json.field("rejected_batches", status.uplink.rejected_batches);
+    json.field("deferred_batches", status.uplink.deferred_batches);
     json.field("messages_refused", status.uplink.messages_refused);
     json.end_object();
 }

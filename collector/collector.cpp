@@ -33,10 +33,39 @@ constexpr auto kKeyFilesLook = 500ms;  // a host whose file goes is cut off with
 constexpr auto kCheckpoint = 5s;
 constexpr auto kHousekeeping = 60s;
 
+IngestLimits ingest_limits(const LimitsConfig& config) {
+    IngestLimits limits;
+    limits.wire.message_bytes = config.message_bytes;
+    limits.wire.series_per_schema = config.series_per_host;
+    limits.quota = config.quota;
+    limits.credit = config.credit;
+    limits.hosts = config.hosts;
+    limits.schemas_per_host = config.schemas_per_host;
+    limits.future_max = config.future;
+    limits.past_max = config.past;
+    return limits;
+}
+
+ConnectionLimits connection_limits(const LimitsConfig& config) {
+    // Agents say Hello as soon as the handshake is done; a collector that thousands come back to at
+    // once is allowed to be slow.
+    return {config.connections, config.connections_per_host, 4 * config.handshake_timeout};
+}
+
+SeriesStoreOptions series_options(const CollectorConfig& config) {
+    SeriesStoreOptions options;
+    options.window = config.storage.window;
+    options.series_max = config.limits.series_total;
+    // Those that have ended stay until they have left the window.
+    options.series_per_host = 2 * std::size_t{config.limits.series_per_host};
+    options.new_series_per_hour = config.limits.new_series_per_host_per_hour;
+    return options;
+}
+
 class Collector {
   public:
-    Collector(const CollectorConfig& config, bool print_alerts)
-        : config_(config), print_alerts_(print_alerts) {}
+    Collector(const CollectorConfig& config, RereadConfig reread, bool print_alerts)
+        : config_(config), reread_(std::move(reread)), print_alerts_(print_alerts) {}
 
     Result<void> start();
     void run() { loop_.run(); }
@@ -49,14 +78,18 @@ class Collector {
 
     void on_message(const ZmqListener::Sender& sender, std::string_view bytes);
     void on_newcomer(const ZmqListener::Sender& sender, std::string_view bytes);
+    void cut_flooding(const ZmqListener::Sender& sender);
     void send(const std::vector<Outgoing>& outgoing);
     void schedule_sync();
     void sync();
     void pump();
     void on_transition(const Transition& transition) const;
+    void reload();
+    void reload_limits(LimitsConfig limits);
     void reload_rules();
 
     CollectorConfig config_;
+    RereadConfig reread_;
     bool print_alerts_;
     SystemClock clock_;
     net::Loop loop_;
@@ -109,13 +142,10 @@ Result<void> Collector::open_storage() {
         log::warning("cut a torn tail off the log", {{"bytes", log_->stats().torn_bytes}});
     }
 
-    IngestLimits limits;
-    limits.credit = config_.limits.credit;
-    limits.wire.message_bytes = config_.limits.message_bytes;
-    limits.wire.series_per_schema = config_.limits.series_per_host;
-    ingest_.emplace(*log_, clock_, limits, [this](auto host, const wire::KeyChange& change) {
-        return enrollment_->change_key(host, change);
-    });
+    ingest_.emplace(*log_, clock_, ingest_limits(config_.limits),
+                    [this](auto host, const wire::KeyChange& change) {
+                        return enrollment_->change_key(host, change);
+                    });
 
     RL_ASSIGN_OR_RETURN(auto opened,
                         AlertBook::open(config_.storage.path / "state.db", clock_.wall_now()));
@@ -128,13 +158,10 @@ Result<void> Collector::open_storage() {
         log::error("rule file not used", {{"error", to_string(error)}});
     bad_rule_files_ = loaded.errors.size();
     log::info("rules loaded", {{"rules", loaded.rules.size()}});
-    SeriesStoreOptions window;
-    window.window = config_.storage.window;
-    window.series_max = config_.limits.series_total;
-    RL_ASSIGN_OR_RETURN(
-        evaluation_,
-        Evaluation::open(*log_, window, std::move(loaded.rules), std::move(opened.book), clock_,
-                         [this](const Transition& t) { on_transition(t); }));
+    RL_ASSIGN_OR_RETURN(evaluation_,
+                        Evaluation::open(*log_, series_options(config_), std::move(loaded.rules),
+                                         std::move(opened.book), clock_,
+                                         [this](const Transition& t) { on_transition(t); }));
     return {};
 }
 
@@ -176,10 +203,12 @@ Result<void> Collector::open_ports() {
     RL_ASSIGN_OR_RETURN(enrollment_book_,
                         EnrollmentBook::open(config_.storage.path / "enrollment.db"));
     enrollment_.emplace(*allowed_, *enrollment_book_, clock_, loaded.keys.public_z85);
-    ZmqListener::Options options{config_.listen.agents, config_.limits.message_bytes};
+    const ZmqListener::Options options{config_.listen.agents, config_.limits.message_bytes,
+                                       config_.limits.handshake_timeout,
+                                       connection_limits(config_.limits)};
     RL_ASSIGN_OR_RETURN(listener_,
                         ZmqListener::open(
-                            loop_, zmq_, options, loaded.keys,
+                            loop_, zmq_, options, loaded.keys, clock_,
                             [this](std::string_view key) { return enrollment_->admit(key); },
                             [this](const ZmqListener::Sender& sender, std::string_view bytes) {
                                 on_message(sender, bytes);
@@ -233,7 +262,7 @@ void Collector::start_timers() {
     };
     on_sigterm_.emplace(loop_, SIGTERM, stop);
     on_sigint_.emplace(loop_, SIGINT, stop);
-    on_sighup_.emplace(loop_, SIGHUP, [this] { reload_rules(); });
+    on_sighup_.emplace(loop_, SIGHUP, [this] { reload(); });
 }
 
 void Collector::on_message(const ZmqListener::Sender& sender, std::string_view bytes) {
@@ -242,11 +271,20 @@ void Collector::on_message(const ZmqListener::Sender& sender, std::string_view b
     std::vector<Outgoing> outgoing;
     ingest_->on_message(sender.connection, sender.admission.id, bytes, outgoing);
     send(outgoing);
+    if (ingest_->flooding(sender.admission.id)) cut_flooding(sender);
     schedule_sync();
+}
+
+void Collector::cut_flooding(const ZmqListener::Sender& sender) {
+    static log::RateLimit limit(6);
+    limit.write(log::Level::warning, "a host floods; its connection is closed",
+                {{"host", sender.admission.id}});
+    listener_->cut(sender.connection, CutReason::flood);
 }
 
 // Who holds a token may enrol, and is not heard in anything else.
 void Collector::on_newcomer(const ZmqListener::Sender& sender, std::string_view bytes) {
+    if (!ingest_->listens_to('\n' + sender.admission.id, bytes.size())) return cut_flooding(sender);
     const auto message = wire::decode(bytes, wire::Limits{});
     const auto* request = message ? std::get_if<wire::Enroll>(&*message) : nullptr;
     if (request == nullptr) return;
@@ -320,6 +358,30 @@ void Collector::on_transition(const Transition& transition) const {
     if (print_alerts_) std::cout << alert_line(transition) << std::endl;
 }
 
+void Collector::reload() {
+    const auto fresh = reread_();
+    if (!fresh) {
+        log::error("the old configuration stays in force; mend it and reload");
+        return;
+    }
+    reload_limits(fresh->limits);
+    reload_rules();
+}
+
+void Collector::reload_limits(LimitsConfig limits) {
+    if (limits.message_bytes != config_.limits.message_bytes ||
+        limits.handshake_timeout != config_.limits.handshake_timeout) {
+        log::notice("message_size and handshake_timeout change with the next start");
+        limits.message_bytes = config_.limits.message_bytes;
+        limits.handshake_timeout = config_.limits.handshake_timeout;
+    }
+    config_.limits = limits;
+    ingest_->change(ingest_limits(limits));
+    listener_->change(connection_limits(limits));
+    evaluation_->series().change(series_options(config_));
+    log::info("limits reloaded");
+}
+
 void Collector::reload_rules() {
     LoadedRules loaded = load_rules(config_.rules.packaged, config_.rules.path);
     bad_rule_files_ = loaded.errors.size();
@@ -336,8 +398,9 @@ void Collector::reload_rules() {
 
 }  // namespace
 
-Result<void> run_collector(const CollectorConfig& config, bool print_alerts) {
-    Collector collector(config, print_alerts);
+Result<void> run_collector(const CollectorConfig& config, const RereadConfig& reread,
+                           bool print_alerts) {
+    Collector collector(config, reread, print_alerts);
     RL_TRY(collector.start());
     collector.run();
     return {};

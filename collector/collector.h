@@ -1,7 +1,8 @@
 // The collector's composition root: the only place that knows every part.
 #pragma once
 
-#include <filesystem>
+#include <functional>
+#include <optional>
 #include <string>
 
 #include "collector/config.h"
@@ -9,9 +10,14 @@
 
 namespace ridgeline::collector {
 
-// Runs until SIGTERM or SIGINT. SIGHUP reloads the rules; a mistake in them leaves the old ones in
+// The configuration as it is on disk now; nothing when there is a mistake in it, which it has
+// reported.
+using RereadConfig = std::function<std::optional<CollectorConfig>()>;
+
+// Runs until SIGTERM or SIGINT. SIGHUP reloads limits and rules; a mistake leaves the old ones in
 // force.
-Result<void> run_collector(const CollectorConfig& config, bool print_alerts);
+Result<void> run_collector(const CollectorConfig& config, const RereadConfig& reread,
+                           bool print_alerts);
 
 // What is wrong in the rule files, one mistake a line; empty when nothing is.
 std::string check_rules(const CollectorConfig& config);

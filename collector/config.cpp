@@ -1,6 +1,7 @@
 #include "collector/config.h"
 
 #include <array>
+#include <type_traits>
 
 #include "collector/http/server.h"
 
@@ -44,13 +45,33 @@ StorageConfig read_storage(ConfigTable table) {
 
 LimitsConfig read_limits(ConfigTable table) {
     LimitsConfig limits;
-    limits.credit = static_cast<std::uint32_t>(table.integer("credit", limits.credit, 1, 1024));
+    const auto count = [&](const char* key, auto& value, std::int64_t min, std::int64_t max) {
+        using Count = std::remove_reference_t<decltype(value)>;
+        value = static_cast<Count>(table.integer(key, static_cast<std::int64_t>(value), min, max));
+    };
     limits.message_bytes =
         table.size_bytes("message_size", limits.message_bytes, 64U << 10, 16U << 20);
-    limits.series_per_host = static_cast<std::uint32_t>(
-        table.integer("series_per_host", limits.series_per_host, 10, 1'000'000));
-    limits.series_total = static_cast<std::uint32_t>(
-        table.integer("series_total", limits.series_total, 100, 100'000'000));
+    limits.handshake_timeout =
+        table.duration("handshake_timeout", limits.handshake_timeout, 100ms, 1min);
+    count("connections", limits.connections, 1, 1'000'000);
+    count("connections_per_host", limits.connections_per_host, 1, 1'000);
+
+    count("hosts", limits.hosts, 1, 1'000'000);
+    count("credit", limits.credit, 1, 1024);
+    QuotaLimits& quota = limits.quota;
+    count("samples_per_second", quota.samples_per_second, 1, 1'000'000'000);
+    count("backlog_samples_per_second", quota.backlog_samples_per_second, 1, 1'000'000'000);
+    count("messages_per_second", quota.messages_per_second, 1, 1'000'000);
+    quota.bytes_per_second =
+        table.size_bytes("bytes_per_second", quota.bytes_per_second, 1U << 10, 1ULL << 40);
+    quota.burst = table.duration("burst", quota.burst, 1s, 24h);
+    limits.future = table.duration("future", limits.future, 1s, 24h * 14);
+    limits.past = table.duration("past", limits.past, 1min, 24h * 36'500);
+
+    count("schemas_per_host", limits.schemas_per_host, 1, 1'000);
+    count("series_per_host", limits.series_per_host, 10, 1'000'000);
+    count("new_series_per_host_per_hour", limits.new_series_per_host_per_hour, 1, 1'000'000'000);
+    count("series_total", limits.series_total, 100, 100'000'000);
     return limits;
 }
 

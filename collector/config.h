@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "collector/ingest/host_quota.h"
 #include "collector/sink/cloudwatch_config.h"
 #include "common/config/toml_reader.h"
 #include "common/log/log.h"
@@ -31,10 +32,24 @@ struct StorageConfig {
     std::chrono::milliseconds sync_interval{200};
 };
 
+// What agents, and strangers on their port, may ask of the collector. Read again on SIGHUP, but for
+// message_size and handshake_timeout, which the open port keeps.
 struct LimitsConfig {
-    std::uint32_t credit = 16;  // batches an agent may have in flight
+    // Of the port.
     std::uint64_t message_bytes = 4U << 20;
+    std::chrono::milliseconds handshake_timeout = std::chrono::seconds{5};
+    std::uint32_t connections = 20'000;
+    std::uint32_t connections_per_host = 4;
+    // Of the hosts.
+    std::uint32_t hosts = 20'000;
+    std::uint32_t credit = 16;  // batches an agent may have in flight
+    QuotaLimits quota;          // each host's
+    std::chrono::milliseconds future = std::chrono::hours{2};
+    std::chrono::milliseconds past = std::chrono::hours{24} * 400;
+    // Of the series.
+    std::uint32_t schemas_per_host = 8;
     std::uint32_t series_per_host = 20'000;
+    std::uint32_t new_series_per_host_per_hour = 10'000;
     std::uint32_t series_total = 1'000'000;
 };
 

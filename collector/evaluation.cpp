@@ -108,7 +108,8 @@ void Evaluation::replace_rules(std::vector<Rule> rules) {
 }
 
 void Evaluation::trim() {
-    series_.trim(clock_.wall_now());
+    for (const SeriesId id : series_.trim(clock_.wall_now()))
+        engine_->forget(id);
     (void)book_.forget_before(to_unix_ms(clock_.wall_now() - kAlertHistory));
 }
 

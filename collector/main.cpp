@@ -29,7 +29,8 @@ int run(const std::string& file, bool print_alerts) {
     const auto config = load(file);
     if (!config) return kBadConfig;
     log::set_level(config->log_level);
-    const auto finished = run_collector(*config, print_alerts);
+    const auto finished = run_collector(
+        *config, [&] { return load(file); }, print_alerts);
     if (finished) return 0;
     log::error("cannot run", {{"error", finished.error().context}});
     return kFailed;
@@ -87,8 +88,8 @@ int main(int argc, char** argv) {
     std::string file = "/etc/ridgeline/collector.toml";
     std::string directory = "/var/lib/ridgeline-collector";
     bool print_alerts = false;
-    CLI::App* run_command =
-        app.add_subcommand("run", "Runs the service until SIGTERM; SIGHUP reloads the rules");
+    CLI::App* run_command = app.add_subcommand(
+        "run", "Runs the service until SIGTERM; SIGHUP reloads limits and rules");
     run_command->add_option("-c,--config", file, "Configuration file")->capture_default_str();
     run_command->add_flag("--print-alerts", print_alerts,
                           "Print each alert as one line on standard output");

@@ -75,12 +75,38 @@ void add_ingest(Families& out, const IngestStats& s) {
     out.counter("messages_refused", help, s.bad_time, {{"reason", "bad_time"}});
     out.counter("messages_refused", help, s.unknown_kind, {{"reason", "unknown_kind"}});
     out.counter("messages_refused", help, s.log_errors, {{"reason", "log_error"}});
+    out.counter("messages_refused", help, s.flood, {{"reason", "flood"}});
+    out.counter("messages_refused", help, s.hosts_full, {{"reason", "hosts_full"}});
+    help = "Batches over their host's quota, which agents send again later, by lane";
+    out.counter("batches_deferred", help, s.deferred_live, {{"lane", "live"}});
+    out.counter("batches_deferred", help, s.deferred_backlog, {{"lane", "backlog"}});
+    out.counter("batches_deferred_unanswered",
+                "Of those, the ones of agents too old to be told to wait", s.deferred_unanswered);
+    out.counter("batches_lost_doubted",
+                "Batches agents claim to have lost, more than they can have had", s.losses_doubted);
+    out.counter("schemas_forgotten", "Schemas given up for others of the same host",
+                s.schemas_forgotten);
 }
 
-void add_listener(Families& out, const ListenerStats& s) {
+void add_listener(Families& out, const ZmqListener& listener) {
+    const ListenerStats& s = listener.stats();
     out.counter("handshakes_admitted", "Connections of enrolled agents", s.admitted);
     out.counter("handshakes_denied", "Connections with a key that is not enrolled", s.denied);
-    out.counter("connections_cut", "Connections whose key was no longer valid", s.cut);
+    const char* help = "Handshakes that came to nothing, by kind";
+    out.counter("handshakes_failed", help, s.handshakes_ended, {{"kind", "ended"}});
+    out.counter("handshakes_failed", help, s.handshakes_not_curve, {{"kind", "not_curve"}});
+    out.counter("handshakes_failed", help, s.handshakes_auth, {{"kind", "denied"}});
+    out.counter("connections_accepted", "Connections to the agents' port", s.accepted);
+    out.counter("connections_accept_errors", "Connections that could not be accepted",
+                s.accept_errors);
+    for (std::size_t i = 0; i < s.cut.size(); ++i) {
+        out.counter("connections_cut", "Connections that were closed, by reason", s.cut[i],
+                    {{"reason", std::string(to_string(static_cast<CutReason>(i)))}});
+    }
+    out.gauge("connections", "Open connections to the agents' port",
+              static_cast<double>(listener.connections().size()));
+    out.gauge("connections_silent", "Of those, the ones that have said nothing yet",
+              static_cast<double>(listener.connections().strangers()));
     out.counter("messages_malformed", "Messages that are not one frame from a known peer",
                 s.malformed);
     out.counter("replies_dropped", "Replies to peers that were gone or did not read",
@@ -155,6 +181,7 @@ std::vector<HostView> CollectorView::hosts() {
         view.samples = state.samples;
         view.duplicates = state.duplicates;
         view.batches_lost = state.batches_lost;
+        view.batches_deferred = state.batches_deferred;
         view.series = parts_.evaluation->series().series_count(id);
         views.push_back(std::move(view));
     }
@@ -242,7 +269,7 @@ std::vector<AlertView> CollectorView::alerts(const std::string& state, std::int6
 std::vector<SelfMetric> CollectorView::self_metrics() {
     Families out;
     add_ingest(out, parts_.ingest->stats());
-    if (parts_.listener != nullptr) add_listener(out, parts_.listener->stats());
+    if (parts_.listener != nullptr) add_listener(out, *parts_.listener);
     add_enrollment(out, *parts_.enrollment);
     add_log(out, *parts_.log, parts_.evaluation->reader_stats());
     const SeriesStore& store = parts_.evaluation->series();
@@ -250,9 +277,16 @@ std::vector<SelfMetric> CollectorView::self_metrics() {
     out.gauge("window_bytes", "Memory of the window", static_cast<double>(store.bytes()));
     out.counter("window_duplicates", "Samples for an instant that had a value already",
                 store.stats().duplicates);
-    out.counter("window_series_refused",
-                "Samples of series beyond the limit; in the log, but neither shown nor judged",
-                store.stats().series_refused);
+    const char* refused =
+        "Samples of series beyond a limit; in the log, but neither shown nor judged";
+    out.counter("window_series_refused", refused, store.stats().refused_total,
+                {{"limit", "series_total"}});
+    out.counter("window_series_refused", refused, store.stats().refused_per_host,
+                {{"limit", "series_per_host"}});
+    out.counter("window_series_refused", refused, store.stats().refused_new,
+                {{"limit", "new_series_per_host_per_hour"}});
+    out.counter("window_series_freed", "Series of which nothing is left in the window",
+                store.stats().series_freed);
     out.gauge("rules", "Rules in force",
               static_cast<double>(parts_.evaluation->engine().rules().size()));
     out.gauge("rule_files_bad", "Mistakes in rule files; see `ridgeline-collector check`",

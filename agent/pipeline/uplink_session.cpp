@@ -45,6 +45,7 @@ UplinkActions UplinkSession::on_connected(std::uint64_t schema_hash) {
     ++stats_.connections;
     hellos_ = 0;
     live_from_ = spool_->next_sequence();
+    live_paused_until_ = backlog_paused_until_ = MonoTime{};
     say_hello(actions);
     return actions;
 }
@@ -70,6 +71,7 @@ void UplinkSession::say_hello(UplinkActions& actions) {
     hello.facts = identity_.facts;
     hello.wall_ms = to_unix_ms(clock_->wall_now());
     hello.mono_ms = in_ms(greeted_at_);
+    hello.can_wait = true;
     actions.send.push_back(wire::encode(hello));
 }
 
@@ -184,6 +186,10 @@ void UplinkSession::on(const wire::Reject& reject, UplinkActions& actions) {
         case wire::RejectReason::undecodable:
         case wire::RejectReason::over_limit:
             break;
+        case wire::RejectReason::later:
+        default:  // of a newer collector: what it means is not known, so nothing is given up
+            postpone(reject, actions);
+            return;
     }
     const auto sent = in_flight_.find(reject.sequence);
     if (reject.epoch == spool_->epoch() && sent != in_flight_.end()) {
@@ -195,6 +201,29 @@ void UplinkSession::on(const wire::Reject& reject, UplinkActions& actions) {
     } else if (reject.sequence == 0) {
         end(told("the collector refused a message"), next_backoff(), actions);
     }
+}
+
+// The batch stays in the spool and at the head of its lane, which rests as long as the collector
+// asks. The other lane has a quota of its own and goes on.
+void UplinkSession::postpone(const wire::Reject& reject, UplinkActions& actions) {
+    const milliseconds wait =
+        std::clamp<milliseconds>(milliseconds{reject.retry_after_ms}, kBackoffMin, kPauseMax);
+    const std::string why = "the collector asks to wait: " + printable(reject.detail, 200);
+    if (reject.sequence == 0) {
+        end(why, jittered(wait) + wait / 2, actions);
+        return;
+    }
+    const auto sent = in_flight_.find(reject.sequence);
+    if (reject.epoch != spool_->epoch() || sent == in_flight_.end()) return;
+    const bool backlog = sent->second.backlog;
+    settle(sent);
+    ++stats_.deferred_batches;
+    stats_.last_error = why;
+    std::uint64_t& next = backlog ? backlog_next_ : live_next_;
+    MonoTime& until = backlog ? backlog_paused_until_ : live_paused_until_;
+    next = std::min(next, reject.sequence);
+    until = std::max(until, clock_->mono_now() + wait);
+    pump(actions);
 }
 
 void UplinkSession::on(const wire::SchemaRequest& request, UplinkActions& actions) {
@@ -267,8 +296,11 @@ UplinkActions UplinkSession::on_tick() {
         const bool overdue =
             std::any_of(in_flight_.begin(), in_flight_.end(),
                         [&](const auto& sent) { return now - sent.second.at >= kAckTimeout; });
-        if (overdue)
+        if (overdue) {
             end("the collector did not acknowledge a batch in time", next_backoff(), actions);
+        } else {
+            pump(actions);  // a lane's pause may be over
+        }
     }
     return actions;
 }
@@ -282,19 +314,30 @@ UplinkActions UplinkSession::on_disconnected(std::string_view why) {
 void UplinkSession::pump(UplinkActions& actions) {
     if (state_ != UplinkState::streaming) return;
     const std::size_t backlog_share = std::max<std::size_t>(credit_ / 2, 1);
+    const MonoTime now = clock_->mono_now();
     while (in_flight_.size() < credit_ && bytes_in_flight_ < kInFlightBytesMax) {
-        if (const auto live = spool_->next_held(live_next_)) {
-            if (!spool_->sendable(*live)) return;
-            live_next_ = *live + 1;
-            send_batch(*live, false, actions);
-            continue;
+        if (now >= live_paused_until_) {
+            if (const auto live = next_to_send(live_next_)) {
+                if (!spool_->sendable(*live)) return;
+                live_next_ = *live + 1;
+                send_batch(*live, false, actions);
+                continue;
+            }
         }
-        const auto old = spool_->next_held(backlog_next_);
-        if (!old || *old >= live_from_ || backlog_in_flight_ >= backlog_share) return;
+        if (now < backlog_paused_until_ || backlog_in_flight_ >= backlog_share) return;
+        const auto old = next_to_send(backlog_next_);
+        if (!old || *old >= live_from_) return;
         if (!spool_->sendable(*old)) return;
         backlog_next_ = *old + 1;
         send_batch(*old, true, actions);
     }
+}
+
+std::optional<std::uint64_t> UplinkSession::next_to_send(std::uint64_t from) const {
+    auto held = spool_->next_held(from);
+    while (held && in_flight_.contains(*held))
+        held = spool_->next_held(*held + 1);
+    return held;
 }
 
 // A batch that cannot be read is passed over: the spool has counted it, or it is tried again on the

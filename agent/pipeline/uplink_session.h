@@ -31,6 +31,8 @@ inline constexpr std::chrono::seconds kBackoffMax{30};
 inline constexpr std::chrono::seconds kRefusedBackoff{
     60};                                          // after a refusal that only an operator can lift
 inline constexpr std::uint32_t kCreditMax = 256;  // whatever the collector grants
+// However long the collector asks to wait with a lane: it may be another one tomorrow.
+inline constexpr std::chrono::minutes kPauseMax{5};
 inline constexpr std::size_t kInFlightBytesMax = 8U << 20;  // likewise; one batch may exceed it
 
 struct UplinkIdentity {
@@ -48,6 +50,7 @@ struct UplinkStats {
     std::uint64_t connections = 0;
     std::uint64_t acked_batches = 0;
     std::uint64_t rejected_batches = 0;
+    std::uint64_t deferred_batches = 0;  // over the collector's quota, kept and sent again later
     std::uint64_t messages_refused = 0;  // from the collector, not understood
     std::string last_error;              // why the last connection ended or was refused
 };
@@ -93,8 +96,11 @@ class UplinkSession {
     void on(const wire::Ack& ack, UplinkActions& actions);
     void on(const wire::Reject& reject, UplinkActions& actions);
     void on(const wire::SchemaRequest& request, UplinkActions& actions);
+    void postpone(const wire::Reject& reject, UplinkActions& actions);
     void adopt_lost_numbers(const wire::Welcome& welcome, UplinkActions& actions);
     void pump(UplinkActions& actions);
+    // The first batch from `from` on that is not in flight already.
+    std::optional<std::uint64_t> next_to_send(std::uint64_t from) const;
     void send_batch(std::uint64_t sequence, bool backlog, UplinkActions& actions);
     bool send_schema(std::uint64_t hash, UplinkActions& actions);
     void clear_in_flight();
@@ -118,6 +124,8 @@ class UplinkSession {
     std::uint64_t live_from_ = 0;  // sequences from here on are live
     std::uint64_t live_next_ = 0;  // the next one of each lane to be sent
     std::uint64_t backlog_next_ = 0;
+    MonoTime live_paused_until_;  // the collector asked to wait
+    MonoTime backlog_paused_until_;
     std::size_t backlog_in_flight_ = 0;
     std::size_t bytes_in_flight_ = 0;
     bool welcomed_ = false;                 // in this run

@@ -26,6 +26,7 @@ struct HostView {
     std::uint64_t samples = 0;
     std::uint64_t duplicates = 0;
     std::uint64_t batches_lost = 0;
+    std::uint64_t batches_deferred = 0;
     std::size_t series = 0;
 };
 

@@ -98,6 +98,7 @@ ApiResponse get_hosts(ApiModel& model, const QueryReader& args) {
                          {"samples", host.samples},
                          {"duplicates", host.duplicates},
                          {"batches_lost", host.batches_lost},
+                         {"batches_deferred", host.batches_deferred},
                          {"series", host.series}});
     }
     return answer({{"hosts", hosts}});

@@ -9,6 +9,12 @@ namespace ridgeline::collector {
 
 namespace {
 
+// Agents make one batch a second at most, and their spools are not thought to hold more than this.
+constexpr double kLossesPerSecond = 1;
+constexpr double kLossesMax = 31 * 86'400;
+constexpr std::chrono::minutes kNoRoomWait{1};
+constexpr double kAgentInFlightBytes = 8U << 20;  // agent/pipeline/uplink_session.h
+constexpr std::size_t kSchemaWeightPerHost = 2;   // times what one schema may have
 constexpr std::int64_t kEarliestMs =
     946'684'800'000;  // 2000-01-01: earlier stamps are a clock that was never set
 
@@ -24,8 +30,19 @@ const char* name_of(wire::RejectReason reason) {
             return "over_limit";
         case wire::RejectReason::hello_first:
             return "hello_first";
+        case wire::RejectReason::later:
+            return "later";
     }
     return "unknown";
+}
+
+std::size_t schema_weight(const Schema& schema) {
+    std::size_t weight = 0;
+    for (const SchemaGroup& group : schema.groups) {
+        for (const SeriesDescriptor& series : group.series)
+            weight += series_weight(series);
+    }
+    return weight;
 }
 
 }  // namespace
@@ -34,6 +51,7 @@ void Ingest::on_message(std::string_view connection, std::string_view host, std:
                         Replies& out) {
     ++stats_.messages;
     stats_.bytes += bytes.size();
+    if (!listens_to(host, bytes.size())) return;
     auto message = wire::decode(bytes, limits_.wire);
     if (!message) {
         static log::RateLimit limit(10);
@@ -42,6 +60,7 @@ void Ingest::on_message(std::string_view connection, std::string_view host, std:
             return;
         }
         message.error().code == Errc::limit ? ++stats_.over_limit : ++stats_.undecodable;
+        account(host).quota.on_refused(false, clock_.mono_now());
         limit.write(log::Level::warning, "message dropped",
                     {{"host", host}, {"error", message.error().context}});
         return;
@@ -65,12 +84,12 @@ void Ingest::reject(std::string_view connection, std::uint64_t epoch, std::uint6
                     wire::RejectReason reason, std::string detail, Replies& out) {
     static log::RateLimit limit(10);
     const auto peer = peers_.find(connection);
-    limit.write(
-        log::Level::warning, "refused",
-        {{"host", peer == peers_.end() ? std::string_view("") : std::string_view(peer->second)},
-         {"reason", name_of(reason)},
-         {"sequence", sequence},
-         {"detail", detail}});
+    limit.write(log::Level::warning, "refused",
+                {{"host", peer == peers_.end() ? std::string_view("")
+                                               : std::string_view(peer->second.host)},
+                 {"reason", name_of(reason)},
+                 {"sequence", sequence},
+                 {"detail", detail}});
     out.push_back(
         {std::string(connection), wire::Reject{epoch, sequence, reason, std::move(detail)}});
 }
@@ -89,6 +108,16 @@ void Ingest::handle(std::string_view connection, std::string_view host, const wi
                "no protocol version", out);
         return;
     }
+    if (!hosts_.contains(host) && hosts_.size() >= limits_.hosts) {
+        ++stats_.hosts_full;
+        wire::Reject reject{
+            hello.epoch, 0,
+            hello.can_wait ? wire::RejectReason::later : wire::RejectReason::over_limit,
+            "the collector has as many hosts as it may",
+            static_cast<std::uint32_t>(std::chrono::milliseconds{kNoRoomWait}.count())};
+        out.push_back({std::string(connection), std::move(reject)});
+        return;
+    }
     const WallTime now = clock_.wall_now();
     HostState& state = hosts_[std::string(host)];
     const HostInfo info{hello.host_id, hello.agent_version, hello.boot_id, hello.tags, hello.facts};
@@ -100,8 +129,8 @@ void Ingest::handle(std::string_view connection, std::string_view host, const wi
     log_.set_host(info);
     // One connection a host: an agent that comes back has left its old one, which nobody tells a
     // ROUTER.
-    std::erase_if(peers_, [&](const auto& peer) { return peer.second == host; });
-    peers_[std::string(connection)] = std::string(host);
+    std::erase_if(peers_, [&](const auto& peer) { return peer.second.host == host; });
+    peers_[std::string(connection)] = Peer{std::string(host), hello.can_wait};
 
     wire::Welcome welcome;
     welcome.collector_version = RIDGELINE_VERSION;
@@ -109,13 +138,8 @@ void Ingest::handle(std::string_view connection, std::string_view host, const wi
     welcome.server_wall_ms = to_unix_ms(now);
     if (const SequenceSet* known = log_.book().find(host, hello.epoch)) {
         // What the agent no longer holds and never came here is lost for good.
-        const std::uint64_t lost =
-            hello.first_unacked > 1 ? known->missing(1, hello.first_unacked - 1) : 0;
-        if (lost > state.lost_in_epoch) {
-            stats_.batches_lost += lost - state.lost_in_epoch;
-            state.batches_lost += lost - state.lost_in_epoch;
-            state.lost_in_epoch = lost;
-        }
+        if (hello.first_unacked > 1)
+            count_losses(host, state, known->missing(1, hello.first_unacked - 1));
         // Sequences that are in the log but not yet durable must not be promised: they get their
         // ack when they are.
         SequenceSet durable = *known;
@@ -128,6 +152,77 @@ void Ingest::handle(std::string_view connection, std::string_view host, const wi
         }
     }
     out.push_back({std::string(connection), std::move(welcome)});
+}
+
+void Ingest::count_losses(std::string_view host, HostState& state, std::uint64_t lost) {
+    if (lost <= state.lost_in_epoch) return;
+    const std::uint64_t claimed = lost - state.lost_in_epoch;
+    // As much as fits a double exactly: no more can be believed anyway.
+    const auto believed = static_cast<std::uint64_t>(account(host).losses.take_up_to(
+        static_cast<double>(std::min(claimed, std::uint64_t{1} << 52)), clock_.mono_now()));
+    stats_.batches_lost += believed;
+    stats_.losses_doubted += claimed - believed;
+    state.batches_lost += believed;
+    state.lost_in_epoch = lost;
+}
+
+Ingest::Account& Ingest::account(std::string_view host) {
+    if (const auto it = accounts_.find(host); it != accounts_.end()) return it->second;
+    const MonoTime now = clock_.mono_now();
+    return accounts_
+        .try_emplace(std::string(host), Account{HostQuota(limits_.quota, now),
+                                                TokenBucket(kLossesPerSecond, kLossesMax, now)})
+        .first->second;
+}
+
+// What an agent has under way when it hears that it must wait, twice for good measure: it may have
+// to send all of it again after a schema.
+InFlightAllowance Ingest::allowance() const {
+    return {2.0 * limits_.credit + 64,
+            2 * (kAgentInFlightBytes + static_cast<double>(limits_.wire.message_bytes))};
+}
+
+bool Ingest::listens_to(std::string_view sender, std::size_t bytes) {
+    account(sender).quota.on_message(bytes, clock_.mono_now());
+    if (!flooding(sender)) return true;
+    ++stats_.flood;
+    return false;
+}
+
+bool Ingest::flooding(std::string_view host) {
+    return account(host).quota.flooding(allowance(), clock_.mono_now());
+}
+
+void Ingest::change(const IngestLimits& limits) {
+    limits_ = limits;
+    for (auto& [host, account] : accounts_)
+        account.quota.change(limits.quota, clock_.mono_now());
+}
+
+bool Ingest::postponed(std::string_view connection, std::string_view host, const wire::Batch& batch,
+                       Replies& out) {
+    const auto verdict = account(host).quota.judge(batch.backlog, clock_.mono_now());
+    if (verdict.wait.count() == 0) return false;
+    ++(batch.backlog ? stats_.deferred_backlog : stats_.deferred_live);
+    ++hosts_[std::string(host)].batches_deferred;
+    if (!peers_.find(connection)->second.can_wait) {
+        // It would take the word for a refusal and drop the batch. Unanswered, the batch comes
+        // again with the next connection.
+        ++stats_.deferred_unanswered;
+        return true;
+    }
+    static log::RateLimit limit(6);
+    limit.write(log::Level::notice, "over quota; told to send later",
+                {{"host", host},
+                 {"too_many", verdict.over},
+                 {"wait_ms", verdict.wait.count()},
+                 {"sequence", batch.sequence}});
+    wire::Reject reject{batch.epoch, batch.sequence, wire::RejectReason::later,
+                        "more " + std::string(verdict.over) + " than this host's quota",
+                        static_cast<std::uint32_t>(std::min<std::chrono::milliseconds::rep>(
+                            verdict.wait.count(), UINT32_MAX))};
+    out.push_back({std::string(connection), std::move(reject)});
+    return true;
 }
 
 bool Ingest::admissible(std::string_view connection, std::string_view host,
@@ -147,11 +242,13 @@ bool Ingest::admissible(std::string_view connection, std::string_view host,
 }
 
 bool Ingest::times_are_plausible(const SampleBlock& block) const {
-    const std::int64_t latest_ms = to_unix_ms(clock_.wall_now() + limits_.future_max);
+    const WallTime now = clock_.wall_now();
+    const std::int64_t latest_ms = to_unix_ms(now + limits_.future_max);
+    const std::int64_t earliest_ms = std::max(kEarliestMs, to_unix_ms(now - limits_.past_max));
     return std::all_of(block.groups.begin(), block.groups.end(), [&](const SampleGroup& group) {
         return std::is_sorted(group.timestamps_ms.begin(), group.timestamps_ms.end()) &&
                std::all_of(group.timestamps_ms.begin(), group.timestamps_ms.end(),
-                           [&](std::int64_t t) { return t >= kEarliestMs && t <= latest_ms; });
+                           [&](std::int64_t t) { return t >= earliest_ms && t <= latest_ms; });
     });
 }
 
@@ -172,6 +269,7 @@ void Ingest::handle(std::string_view connection, std::string_view host, const wi
     HostState& state = hosts_[std::string(host)];
     const auto refuse = [&](std::uint64_t& counter, wire::RejectReason reason, std::string why) {
         ++counter;
+        account(host).quota.on_refused(batch.backlog, clock_.mono_now());
         reject(connection, batch.epoch, batch.sequence, reason, std::move(why), out);
     };
     const auto refuse_error = [&](const Error& error) {
@@ -180,6 +278,7 @@ void Ingest::handle(std::string_view connection, std::string_view host, const wi
                limit ? wire::RejectReason::over_limit : wire::RejectReason::undecodable,
                error.context);
     };
+    if (postponed(connection, host, batch, out)) return;
     const auto body = wire::decode_body(batch.body, limits_.wire);
     if (!body) return refuse_error(body.error());
     const auto range = wire::range_of(*body, batch.sequence);
@@ -203,8 +302,8 @@ void Ingest::handle(std::string_view connection, std::string_view host, const wi
     if (!block) return refuse_error(block.error());
     if (!times_are_plausible(*block)) {
         return refuse(stats_.bad_time, wire::RejectReason::over_limit,
-                      "samples stamped more than 2 h ahead of the collector's clock, before 2000, "
-                      "or out of order");
+                      "samples out of order, or stamped further ahead of the collector's clock, or "
+                      "behind it, than its limits allow");
     }
     const auto position = log_.append({host, batch.epoch, batch.sequence, batch.backlog, batch.body,
                                        body->schema_hash, schema->encoded, body->first_sequence});
@@ -219,6 +318,7 @@ void Ingest::handle(std::string_view connection, std::string_view host, const wi
     const std::uint64_t samples = block->sample_count();
     ++stats_.batches;
     ++state.batches;
+    account(host).quota.on_samples(batch.backlog, samples, clock_.mono_now());
     stats_.samples += samples;
     state.samples += samples;
     stats_.samples_thinned += body->thinned_samples;
@@ -235,15 +335,26 @@ void Ingest::handle(std::string_view connection, std::string_view host, wire::Sc
                     Replies& out) {
     if (schema_hash(reply.schema) != reply.schema_hash) {
         ++stats_.undecodable;
+        account(host).quota.on_refused(false, clock_.mono_now());
         reject(connection, 0, 0, wire::RejectReason::undecodable,
                "the schema does not have the hash it is sent under", out);
         return;
     }
     auto& list = schemas_[std::string(host)];
     std::erase_if(list, [&](const KnownSchema& s) { return s.hash == reply.schema_hash; });
+    const std::size_t weight = schema_weight(reply.schema);
     list.push_front(
-        {reply.schema_hash, wire::encode_schema(reply.schema), std::move(reply.schema)});
-    if (list.size() > limits_.schemas_per_host) list.pop_back();
+        {reply.schema_hash, wire::encode_schema(reply.schema), std::move(reply.schema), weight});
+    std::size_t total = 0;
+    std::size_t kept = 0;
+    for (auto it = list.begin(); it != list.end() && kept < limits_.schemas_per_host; ++it) {
+        total += it->weight;
+        // The newest stays in any case: the batches that wait for it could not be taken else.
+        if (kept > 0 && total > kSchemaWeightPerHost * limits_.wire.series_per_schema) break;
+        ++kept;
+    }
+    stats_.schemas_forgotten += list.size() - kept;
+    list.resize(kept);
 }
 
 void Ingest::on_durable(LogPosition position, Replies& out) {
@@ -269,7 +380,7 @@ bool Ingest::connected(std::string_view host) const {
     return state != hosts_.end() &&
            clock_.wall_now() - state->second.last_seen < limits_.silent_after &&
            std::any_of(peers_.begin(), peers_.end(),
-                       [&](const auto& peer) { return peer.second == host; });
+                       [&](const auto& peer) { return peer.second.host == host; });
 }
 
 }  // namespace ridgeline::collector

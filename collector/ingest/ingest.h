@@ -13,6 +13,7 @@
 #include <string_view>
 #include <vector>
 
+#include "collector/ingest/host_quota.h"
 #include "collector/log/log.h"
 #include "common/base/clock.h"
 #include "common/wire/messages.h"
@@ -21,10 +22,13 @@ namespace ridgeline::collector {
 
 struct IngestLimits {
     wire::Limits wire;
+    QuotaLimits quota;
     std::uint32_t credit = 16;
+    std::size_t hosts = 50'000;
     std::size_t schemas_per_host = 8;
     std::chrono::milliseconds future_max =
         std::chrono::hours{2};  // CloudWatch takes no more either
+    std::chrono::milliseconds past_max = std::chrono::hours{24} * 400;
     std::chrono::milliseconds silent_after = std::chrono::seconds{45};
 };
 
@@ -36,7 +40,13 @@ struct IngestStats {
     std::uint64_t samples_thinned = 0;  // taken out by agents that had no room for them
     std::uint64_t duplicates = 0;
     std::uint64_t schema_requests = 0;
-    std::uint64_t batches_lost = 0;  // sequences the agent gave up before they came here
+    std::uint64_t schemas_forgotten = 0;  // for others of the same host; asked for again if needed
+    std::uint64_t batches_lost = 0;       // sequences the agent gave up before they came here
+    std::uint64_t losses_doubted = 0;     // claimed to be lost, but more than a host can have had
+    // told to come later, by lane, and left without an answer since the agent would not understand
+    std::uint64_t deferred_live = 0;
+    std::uint64_t deferred_backlog = 0;
+    std::uint64_t deferred_unanswered = 0;  // of those
     // refusals
     std::uint64_t undecodable = 0;
     std::uint64_t over_limit = 0;
@@ -46,6 +56,8 @@ struct IngestStats {
     std::uint64_t bad_time = 0;
     std::uint64_t unknown_kind = 0;  // of a newer protocol: ignored
     std::uint64_t log_errors = 0;    // not taken since the log could not be written
+    std::uint64_t flood = 0;         // not looked at: their host goes on however often it is told
+    std::uint64_t hosts_full = 0;    // Hellos of hosts for whom there is no room
 };
 
 struct HostState {
@@ -59,6 +71,7 @@ struct HostState {
     std::uint64_t samples_thinned = 0;
     std::uint64_t duplicates = 0;
     std::uint64_t batches_lost = 0;
+    std::uint64_t batches_deferred = 0;
     std::uint64_t lost_in_epoch = 0;
     std::uint64_t epoch = 0;
 };
@@ -80,6 +93,14 @@ class Ingest {
     // `host` is the one enrolled with the key the connection authenticated with.
     void on_message(std::string_view connection, std::string_view host, std::string_view bytes,
                     std::vector<Outgoing>& out);
+    // Charges a message to whoever sent it; false when it is one too many even to be looked at.
+    // Done by on_message(), and for who is no host (whose name must not look like one's) by the
+    // caller.
+    bool listens_to(std::string_view sender, std::size_t bytes);
+    // Whether `host` floods: its connection is to be closed. What it holds it sends again.
+    bool flooding(std::string_view host);
+    // New limits, in force from now on.
+    void change(const IngestLimits& limits);
     // The log is durable up to `position`: the acks that waited for it.
     void on_durable(LogPosition position, std::vector<Outgoing>& out);
     // A sync failed: what lies past the durable position was cut off and will be sent again.
@@ -95,6 +116,17 @@ class Ingest {
         std::uint64_t hash = 0;
         std::string encoded;
         Schema schema;
+        std::size_t weight = 0;  // series, those with much text counted several times
+    };
+    struct Peer {
+        std::string host;
+        bool can_wait = false;
+    };
+    struct Account {
+        HostQuota quota;
+        // How many lost batches a host can have: a month's, and what passes of time. A claim costs
+        // the claimant nothing, but it shows as an alarming number.
+        TokenBucket losses;
     };
     struct PendingAck {
         LogPosition position;  // durable once the log is durable past it
@@ -114,6 +146,12 @@ class Ingest {
                 wire::RejectReason reason, std::string detail, Replies& out);
     bool admissible(std::string_view connection, std::string_view host, const wire::Batch& batch,
                     Replies& out);
+    // Over quota: told to come later, or left alone.
+    bool postponed(std::string_view connection, std::string_view host, const wire::Batch& batch,
+                   Replies& out);
+    void count_losses(std::string_view host, HostState& state, std::uint64_t lost);
+    InFlightAllowance allowance() const;
+    Account& account(std::string_view host);
     bool times_are_plausible(const SampleBlock& block) const;
     const KnownSchema* find_schema(std::string_view host, std::uint64_t hash);
 
@@ -123,7 +161,8 @@ class Ingest {
     OnKeyChange on_key_change_;
     IngestStats stats_;
     std::map<std::string, HostState, std::less<>> hosts_;
-    std::map<std::string, std::string, std::less<>> peers_;  // connection -> host
+    std::map<std::string, Account, std::less<>> accounts_;  // by host; enrolled ones only come here
+    std::map<std::string, Peer, std::less<>> peers_;        // by connection
     std::map<std::string, std::list<KnownSchema>, std::less<>>
         schemas_;                          // by host, the last used first
     std::deque<PendingAck> pending_acks_;  // ascending by position

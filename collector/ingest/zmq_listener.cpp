@@ -1,7 +1,14 @@
 #include "collector/ingest/zmq_listener.h"
 
+#include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+
 #include <arpa/inet.h>
+#include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "common/log/log.h"
 
@@ -13,10 +20,48 @@ constexpr int kMessagesPerTurn = 64;
 constexpr int kReceiveHwm =
     256;                        // messages per peer; agents keep to their credit, which is far less
 constexpr int kSendHwm = 1000;  // acks are small
-constexpr int kHandshakeMs = 5000;
 constexpr int kHeartbeatMs = 5000;
 constexpr int kHeartbeatTimeoutMs = 15'000;
 constexpr int kBacklog = 4096;  // thousands of agents come back at once after a restart
+
+// Descriptors for all the rest: the log, HTTP, databases, sinks.
+constexpr std::size_t kOtherDescriptors = 512;
+// Kept open for the moment when there is no other one left.
+constexpr std::size_t kSpareDescriptors = 16;
+constexpr std::size_t kCutWhenExhausted = 64;
+constexpr std::chrono::seconds kTick{1};
+constexpr int kEventsPerTurn = 4096;
+constexpr int kMonitoredEvents = ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_ACCEPT_FAILED |
+                                 ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |
+                                 ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL |
+                                 ZMQ_EVENT_HANDSHAKE_FAILED_AUTH;
+
+// As many connections as the process may have descriptors for, once its soft limit is raised to the
+// hard one.
+std::size_t connections_possible(std::size_t wanted) {
+    rlimit files{};
+    if (::getrlimit(RLIMIT_NOFILE, &files) != 0) return wanted;
+    files.rlim_cur = files.rlim_max;
+    (void)::setrlimit(RLIMIT_NOFILE, &files);
+    if (::getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur == RLIM_INFINITY) return wanted;
+    const std::size_t may = files.rlim_cur;
+    const std::size_t possible = may - std::min(kOtherDescriptors, may / 2);
+    if (possible >= wanted) return wanted;
+    log::warning("fewer connections than configured: the process may open too few files",
+                 {{"connections", possible}, {"configured", wanted}, {"open_files_max", may}});
+    return possible;
+}
+
+std::uint16_t local_port(int fd) {
+    sockaddr_storage address{};
+    socklen_t length = sizeof address;
+    if (::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &length) != 0) return 0;
+    if (address.ss_family == AF_INET)
+        return ntohs(reinterpret_cast<const sockaddr_in&>(address).sin_port);
+    if (address.ss_family == AF_INET6)
+        return ntohs(reinterpret_cast<const sockaddr_in6&>(address).sin6_port);
+    return 0;
+}
 
 // RFC 27 (ZAP 1.0). The request's frames: version, request id, domain, address, identity,
 // mechanism, credentials.
@@ -26,10 +71,10 @@ constexpr std::size_t kZapFrames = 7;
 
 Result<std::unique_ptr<ZmqListener>> ZmqListener::open(net::Loop& loop, net::ZmqContext& context,
                                                        const Options& options,
-                                                       const net::KeyPair& keys, Admits admits,
-                                                       OnMessage on_message) {
+                                                       const net::KeyPair& keys, const Clock& clock,
+                                                       Admits admits, OnMessage on_message) {
     std::unique_ptr<ZmqListener> listener(
-        new ZmqListener(std::move(admits), std::move(on_message)));
+        new ZmqListener(clock, std::move(admits), std::move(on_message)));
     // ZAP first: a socket that binds before its handler is there would let nobody in, or, without a
     // domain, anybody.
     RL_ASSIGN_OR_RETURN(listener->zap_, net::ZmqSocket::open(context, ZMQ_ROUTER));
@@ -48,17 +93,37 @@ Result<std::unique_ptr<ZmqListener>> ZmqListener::open(net::Loop& loop, net::Zmq
     RL_TRY(router.set(ZMQ_ROUTER_MANDATORY, 1));
     RL_TRY(router.set(ZMQ_RCVHWM, kReceiveHwm));
     RL_TRY(router.set(ZMQ_SNDHWM, kSendHwm));
-    RL_TRY(router.set(ZMQ_HANDSHAKE_IVL, kHandshakeMs));
+    RL_TRY(router.set(ZMQ_HANDSHAKE_IVL, static_cast<int>(options.handshake_timeout.count())));
     RL_TRY(router.set(ZMQ_HEARTBEAT_IVL, kHeartbeatMs));
     RL_TRY(router.set(ZMQ_HEARTBEAT_TIMEOUT, kHeartbeatTimeoutMs));
     RL_TRY(router.set(ZMQ_BACKLOG, kBacklog));
+    RL_ASSIGN_OR_RETURN(listener->monitor_,
+                        net::ZmqMonitor::open(context, router, kMonitoredEvents));
     RL_TRY(router.bind(options.endpoint));
     RL_ASSIGN_OR_RETURN(listener->endpoint_, router.last_endpoint());
+    const std::size_t colon = listener->endpoint_.rfind(':');
+    listener->port_ = static_cast<std::uint16_t>(
+        std::strtoul(listener->endpoint_.c_str() + colon + 1, nullptr, 10));
+    ConnectionLimits connections = options.connections;
+    connections.connections = connections_possible(connections.connections);
+    listener->connections_.emplace(connections);
 
     ZmqListener* self = listener.get();
     listener->zap_watcher_.emplace(loop, *listener->zap_, [self] { self->serve_zap(); });
     listener->router_watcher_.emplace(loop, *listener->router_, [self] { self->serve_agents(); });
+    listener->monitor_watcher_.emplace(loop, listener->monitor_->socket(),
+                                       [self] { self->serve_monitor(); });
+    listener->tick_.emplace(loop, [self] { self->on_tick(); });
+    listener->tick_->start(kTick, kTick);
+    listener->on_tick();
     return listener;
+}
+
+ZmqListener::~ZmqListener() {
+    // Nobody reads the monitor from here on; who writes to it must not wait for that.
+    if (router_) zmq_socket_monitor(router_->raw(), nullptr, 0);
+    for (const int fd : spare_fds_)
+        ::close(fd);
 }
 
 void ZmqListener::serve_zap() {
@@ -91,57 +156,110 @@ void ZmqListener::serve_agents() {
     for (int n = 0; n < kMessagesPerTurn; ++n) {
         auto frames = router_->receive(2);
         if (!frames || frames->empty()) return;
+        // What the monitor has to say of this message's connection it said before the message came.
+        serve_monitor();
         const std::string key(frames->back().property("User-Id"));
         if (frames->size() != 2 || key.empty()) {
             ++stats_.malformed;
             continue;
         }
-        remember(frames->back(), key);
-        if (const auto admission = admits_(key)) {
-            on_message_({(*frames)[0].bytes(), key, *admission}, (*frames)[1].bytes());
+        const std::string_view connection = (*frames)[0].bytes();
+        const auto admission = admits_(key);
+        // A token's key is that of many machines; they are not counted as one host's connections.
+        const bool is_host = admission && admission->kind == Admission::Kind::host;
+        shut(connections_->on_message(frames->back().source_fd(), connection, key,
+                                      is_host ? admission->id : std::string_view{}));
+        if (admission) {
+            on_message_({connection, key, *admission}, (*frames)[1].bytes());
         } else {
             recheck();
         }
     }
 }
 
-void ZmqListener::remember(const net::ZmqFrame& frame, std::string_view key) {
-    const int fd = frame.source_fd();
-    if (fd < 0) return;
-    Peer& peer = peers_[fd];
-    if (peer.key == key) return;
-    peer.key = key;
-    peer.address = frame.property("Peer-Address");
-}
-
 void ZmqListener::recheck() {
-    for (auto it = peers_.begin(); it != peers_.end();) {
-        const auto peer = it++;
-        if (admits_(peer->second.key)) continue;
-        cut(peer->first, peer->second);
-        peers_.erase(peer);
+    const auto cuts =
+        connections_->recheck([this](std::string_view key) { return admits_(key).has_value(); });
+    if (cuts.empty()) return;
+    log::notice("connections cut: their keys are no longer valid", {{"connections", cuts.size()}});
+    shut(cuts);
+}
+
+void ZmqListener::serve_monitor() {
+    for (int n = 0; n < kEventsPerTurn; ++n) {
+        const auto event = monitor_->next();
+        if (!event || !*event) return;
+        on_event(**event);
     }
 }
 
-// The descriptor is libzmq's and may have been closed, and opened for something else, since it was
-// noted: whoever is there must at least have the same address. At worst another agent of that
-// address connects anew.
-void ZmqListener::cut(int fd, const Peer& peer) {
-    sockaddr_storage storage{};
-    socklen_t size = sizeof storage;
-    if (::getpeername(fd, reinterpret_cast<sockaddr*>(&storage), &size) != 0) return;
-    char text[INET6_ADDRSTRLEN] = "";
-    if (storage.ss_family == AF_INET) {
-        ::inet_ntop(AF_INET, &reinterpret_cast<sockaddr_in&>(storage).sin_addr, text, sizeof text);
-    } else if (storage.ss_family == AF_INET6) {
-        ::inet_ntop(AF_INET6, &reinterpret_cast<sockaddr_in6&>(storage).sin6_addr, text,
-                    sizeof text);
+void ZmqListener::on_event(const net::ZmqEvent& event) {
+    switch (event.id) {
+        case ZMQ_EVENT_ACCEPTED:
+            ++stats_.accepted;
+            shut(connections_->on_accepted(event.value, clock_.mono_now()));
+            break;
+        case ZMQ_EVENT_DISCONNECTED:
+            connections_->on_closed(event.value);
+            break;
+        case ZMQ_EVENT_ACCEPT_FAILED:
+            ++stats_.accept_errors;
+            if (event.value == EMFILE || event.value == ENFILE) on_no_descriptor();
+            break;
+        case ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL:
+            ++stats_.handshakes_ended;
+            break;
+        case ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL:
+            ++stats_.handshakes_not_curve;
+            break;
+        case ZMQ_EVENT_HANDSHAKE_FAILED_AUTH:
+            ++stats_.handshakes_auth;
+            break;
+        default:
+            break;
     }
-    if (peer.address != text) return;
-    if (::shutdown(fd, SHUT_RDWR) != 0) return;
-    ++stats_.cut;
-    log::notice("connection cut: its key is no longer valid",
-                {{"address", peer.address}, {"key", peer.key}});
+}
+
+// libzmq tries again at once and for ever, with all of a processor, since the connection that it
+// cannot accept stays in the queue. Strangers make room for it; when there are none, our spare
+// descriptors do, and on_accepted() turns it away.
+void ZmqListener::on_no_descriptor() {
+    static log::RateLimit limit(6);
+    limit.write(log::Level::error, "no file descriptor left for another connection",
+                {{"connections", connections_->size()}, {"strangers", connections_->strangers()}});
+    const auto cuts = connections_->on_exhausted(kCutWhenExhausted);
+    shut(cuts);
+    if (!cuts.empty()) return;
+    for (const int fd : spare_fds_)
+        ::close(fd);
+    spare_fds_.clear();
+}
+
+void ZmqListener::on_tick() {
+    shut(connections_->on_tick(clock_.mono_now()));
+    while (spare_fds_.size() < kSpareDescriptors) {
+        const int fd = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+        if (fd < 0) return;
+        spare_fds_.push_back(fd);
+    }
+}
+
+void ZmqListener::shut(const std::vector<Cut>& cuts) {
+    for (const Cut& cut : cuts) {
+        ++stats_.cut[static_cast<std::size_t>(cut.reason)];
+        // The descriptor may be another's by now: one of this port is the worst that is hit, an
+        // agent which connects again and has lost nothing.
+        if (local_port(cut.fd) == port_) ::shutdown(cut.fd, SHUT_RDWR);
+    }
+}
+
+void ZmqListener::cut(std::string_view connection, CutReason reason) {
+    if (const auto fd = connections_->find(connection)) shut({{*fd, reason}});
+}
+
+void ZmqListener::change(ConnectionLimits limits) {
+    limits.connections = connections_possible(limits.connections);
+    connections_->change(limits);
 }
 
 void ZmqListener::send(std::string_view connection, std::string_view message) {

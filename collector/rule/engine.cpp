@@ -52,7 +52,6 @@ RuleEngine::RuleEngine(std::vector<Rule> rules, const SampleHistory& history)
 }
 
 const std::vector<RuleEngine::Binding>& RuleEngine::bind(const SeriesSamples& samples) {
-    if (samples.series_id >= by_series_.size()) by_series_.resize(samples.series_id + 1);
     SeriesBindings& cached = by_series_[samples.series_id];
     if (cached.resolved) return cached.bindings;
     cached.resolved = true;
@@ -65,13 +64,14 @@ const std::vector<RuleEngine::Binding>& RuleEngine::bind(const SeriesSamples& sa
         std::string key = alert_key(rule, samples.host.host_id, identity);
         const auto [it, added] = conditions_.try_emplace(
             std::move(key),
-            Entry{index, samples.host.host_id, std::move(identity), Condition(rule), false});
+            Entry{index, samples.host.host_id, std::move(identity), Condition(rule), false, 0});
         if (added) {
             if (const auto saved = to_restore_.find(it->first); saved != to_restore_.end()) {
                 it->second.condition.restore(saved->second.firing);
                 to_restore_.erase(saved);
             }
         }
+        ++it->second.bound;
         cached.bindings.push_back({&it->second, &it->first});
     }
     return cached.bindings;
@@ -177,6 +177,7 @@ void RuleEngine::replace_rules(std::vector<Rule> rules, std::vector<Transition>&
         if (rule == present.end()) continue;
         if (rules_[rule->second].fingerprint != old_fingerprints[rule->first]) continue;
         entry.rule = rule->second;
+        entry.bound = 0;  // series are bound anew
         conditions_.emplace(key, std::move(entry));
     }
     for (const FiringCondition& condition : was_firing) {
@@ -199,6 +200,16 @@ void RuleEngine::replace_rules(std::vector<Rule> rules, std::vector<Transition>&
         }
         out.push_back(std::move(gone));
     }
+}
+
+void RuleEngine::forget(std::uint32_t series_id) {
+    const auto it = by_series_.find(series_id);
+    if (it == by_series_.end()) return;
+    for (const Binding& binding : it->second.bindings) {
+        if (--binding.entry->bound > 0 || binding.entry->condition.firing()) continue;
+        conditions_.erase(std::string(*binding.key));
+    }
+    by_series_.erase(it);
 }
 
 std::vector<FiringCondition> RuleEngine::firing() const {

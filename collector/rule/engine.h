@@ -1,6 +1,6 @@
 // Evaluates all rules over all series, sample by sample, on the samples' own time.
 //
-// A series that no rule looks at costs one array look-up a batch. The engine never reads a clock
+// A series that no rule looks at costs one look-up a batch. The engine never reads a clock
 // and never sends anything: it turns samples into transitions, and what must outlive a restart into
 // a list of firing conditions. Given the same log it gives the same transitions, whatever restarts
 // lie between. Loop thread.
@@ -72,6 +72,10 @@ class RuleEngine {
     // gone resolve.
     void replace_rules(std::vector<Rule> rules, std::vector<Transition>& out);
 
+    // The series is no more. What it kept in view goes with it, unless that fires: an alert ends by
+    // a sample or by its rule's end, not by silence.
+    void forget(std::uint32_t series_id);
+
     std::vector<FiringCondition> firing() const;
     void restore(const std::vector<FiringCondition>& firing);
 
@@ -93,7 +97,8 @@ class RuleEngine {
         std::string host;
         Attributes attributes;  // of the identity
         Condition condition;
-        bool primed = false;  // its history was read
+        bool primed = false;    // its history was read
+        std::size_t bound = 0;  // series that lead here
     };
     struct Binding {
         Entry* entry;
@@ -116,7 +121,7 @@ class RuleEngine {
     std::unordered_map<std::string, std::vector<std::uint32_t>> rules_by_metric_;
     const SampleHistory& history_;
     std::unordered_map<std::string, Entry> conditions_;  // by key; nodes do not move
-    std::vector<SeriesBindings> by_series_;
+    std::unordered_map<std::uint32_t, SeriesBindings> by_series_;
     std::map<std::string, FiringCondition> to_restore_;  // read at start, not yet met by a sample
 };
 

@@ -20,6 +20,14 @@ const std::string* find_attribute(const Attributes& attributes, std::string_view
     return nullptr;
 }
 
+std::size_t series_weight(const SeriesDescriptor& series) {
+    constexpr std::size_t kTextPerSeries = 512;
+    std::size_t text = series.metric.size();
+    for (const Attribute& attribute : series.attributes)
+        text += attribute.key.size() + attribute.value.size();
+    return 1 + text / kTextPerSeries;
+}
+
 std::string to_string(const SeriesDescriptor& series) {
     std::string out = series.metric;
     if (series.attributes.empty()) return out;

@@ -27,6 +27,10 @@ struct SeriesDescriptor {
     auto operator<=>(const SeriesDescriptor&) const = default;
 };
 
+// What the series counts for where series are limited: one, and one more for every 512 bytes of
+// text, so that a limit on series bounds memory too.
+std::size_t series_weight(const SeriesDescriptor& series);
+
 // `system.filesystem.utilization{mountpoint="/",state="used"}`; quotes and backslashes escaped.
 std::string to_string(const SeriesDescriptor& series);
 

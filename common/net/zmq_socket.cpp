@@ -178,6 +178,7 @@ Result<ZmqMonitor> ZmqMonitor::open(ZmqContext& context, const ZmqSocket& observ
     if (zmq_socket_monitor(observed.raw(), endpoint.c_str(), events) != 0)
         return zmq_fail("zmq_socket_monitor");
     RL_ASSIGN_OR_RETURN(ZmqSocket pair, ZmqSocket::open(context, ZMQ_PAIR));
+    RL_TRY(pair.set(ZMQ_RCVHWM, 0));
     RL_TRY(pair.connect(endpoint));
     ZmqMonitor monitor;
     monitor.pair_ = std::make_unique<ZmqSocket>(std::move(pair));

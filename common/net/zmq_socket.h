@@ -110,7 +110,9 @@ struct ZmqEvent {
 };
 class ZmqMonitor {
   public:
-    // `events` is a mask of ZMQ_EVENT_…
+    // `events` is a mask of ZMQ_EVENT_… They queue without bound, since libzmq would rather hold up
+    // all its work than drop one: whoever opens a monitor reads it. To be ended with
+    // zmq_socket_monitor(socket, nullptr, 0) when the observed socket outlives it and is in use.
     static Result<ZmqMonitor> open(ZmqContext& context, const ZmqSocket& observed, int events);
     const ZmqSocket& socket() const { return *pair_; }
     Result<std::optional<ZmqEvent>> next();

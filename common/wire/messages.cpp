@@ -46,6 +46,7 @@ void put(const Hello& m, v1::Message& out) {
     put_map(m.facts, *p.mutable_facts());
     p.set_wall_ms(m.wall_ms);
     p.set_mono_ms(m.mono_ms);
+    p.set_can_wait(m.can_wait);
 }
 
 void put(const Welcome& m, v1::Message& out) {
@@ -93,6 +94,7 @@ void put(const Reject& m, v1::Message& out) {
     p.set_sequence(m.sequence);
     p.set_reason(static_cast<v1::Reject::Reason>(m.reason));
     p.set_detail(m.detail);
+    p.set_retry_after_ms(m.retry_after_ms);
 }
 
 void put(const Enroll& m, v1::Message& out) {
@@ -137,6 +139,7 @@ Result<Message> take(const v1::Hello& p, const Limits& limits) {
     RL_ASSIGN_OR_RETURN(m.facts, take_map(p.facts(), limits));
     m.wall_ms = p.wall_ms();
     m.mono_ms = p.mono_ms();
+    m.can_wait = p.can_wait();
     return Message{std::move(m)};
 }
 
@@ -181,6 +184,7 @@ Result<Message> take(const v1::Reject& p, const Limits& limits) {
     m.sequence = p.sequence();
     m.reason = static_cast<RejectReason>(p.reason());
     m.detail = p.detail().substr(0, limits.text_bytes);
+    m.retry_after_ms = p.retry_after_ms();
     return Message{std::move(m)};
 }
 

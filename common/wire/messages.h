@@ -50,6 +50,7 @@ struct Hello {
     TextMap facts;
     std::int64_t wall_ms = 0;
     std::int64_t mono_ms = 0;
+    bool can_wait = false;  // knows what RejectReason::later asks of it
 };
 
 struct Welcome {
@@ -103,12 +104,14 @@ enum class RejectReason : std::uint32_t {
     too_old_protocol = 3,
     over_limit = 4,
     hello_first = 5,  // the collector does not know this connection: say Hello
+    later = 6,        // over a quota: keep the batch and send it again after the time told
 };
 struct Reject {
     std::uint64_t epoch = 0;
     std::uint64_t sequence = 0;  // the batch meant, 0 for the connection as a whole
     RejectReason reason = RejectReason::undecodable;
     std::string detail;
+    std::uint32_t retry_after_ms = 0;  // with `later`
 };
 
 struct Enroll {

@@ -73,7 +73,10 @@ void from_bytes_to_rule(benchmark::State& state) {
     const auto storage = open_directory_storage(dir.path() / "log").value();
     LogOptions options;
     const auto log = Log::open(*storage, options, clock).value();
-    Ingest ingest(*log, clock, {});
+    // What one host may send is not what is measured here.
+    IngestLimits limits;
+    limits.quota = {UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX, std::chrono::hours{1}};
+    Ingest ingest(*log, clock, limits);
     auto book = AlertBook::open(dir.path() / "state.db", clock.wall_now()).value();
     LoadedRules rules = load_rules(RIDGELINE_RULES, "/nonexistent");
     auto evaluation = Evaluation::open(*log, {}, std::move(rules.rules), std::move(book.book),

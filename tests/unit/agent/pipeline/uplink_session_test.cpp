@@ -40,6 +40,10 @@ struct Fixture {
         return session.on_message(
             wire::encode(wire::Reject{spool.epoch(), sequence, reason, "because"}));
     }
+    UplinkActions later(std::uint64_t sequence, std::uint32_t ms) {
+        return session.on_message(wire::encode(
+            wire::Reject{spool.epoch(), sequence, wire::RejectReason::later, "quota", ms}));
+    }
     UplinkActions live() {
         spool_batches(1);
         return session.on_batch(hash);
@@ -182,6 +186,80 @@ TEST_CASE("a rejected batch is dropped and its samples are counted", "[uplink]")
     REQUIRE(f.spool.stats().dropped_samples[static_cast<std::size_t>(DropReason::rejected)] == 1);
     REQUIRE(f.spool.next_held(0) == 2);
     REQUIRE(f.session.stats().last_error.find("because") != std::string::npos);
+}
+
+TEST_CASE("a batch over quota stays in the spool and goes again after the time told", "[uplink]") {
+    Fixture f;
+    f.spool_batches(6);
+    f.connect(4);  // 1 and 2 are in flight, the backlog's half
+    REQUIRE(sent(f.later(1, 7'000)).empty());
+    REQUIRE(f.session.in_flight() == 1);
+    f.ack({2});
+    f.clock.advance(6'999ms);
+    REQUIRE(f.session.on_tick().send.empty());
+    f.clock.advance(1ms);
+    REQUIRE(sent(f.session.on_tick()) == "1 3");  // in order, and each once
+    f.ack({1, 3});
+    f.ack({4, 5});
+    f.ack({6});
+    REQUIRE(f.spool.stats().batches == 0);
+    REQUIRE(f.session.stats().deferred_batches == 1);
+    REQUIRE(f.spool.stats().dropped_samples[static_cast<std::size_t>(DropReason::rejected)] == 0);
+}
+
+TEST_CASE("a lane that is asked to wait does not hold up the other", "[uplink]") {
+    Fixture f;
+    f.spool_batches(4);
+    f.connect(4);
+    f.later(1, 60'000);
+    f.later(2, 1'000);  // does not shorten the pause
+    REQUIRE(sent(f.live()) == "l5");
+    REQUIRE(sent(f.later(5, 60'000)).empty());
+    REQUIRE(sent(f.live()).empty());
+    f.clock.advance(30s);
+    REQUIRE(f.session.on_tick().send.empty());
+    f.clock.advance(30s);
+    REQUIRE(sent(f.session.on_tick()) == "l5 l6 1 2");
+}
+
+TEST_CASE("what was sent after a batch that has to wait is not sent twice", "[uplink]") {
+    Fixture f;
+    f.connect(3);
+    for (int i = 0; i < 3; ++i)
+        f.live();
+    f.later(1, 1'000);
+    f.clock.advance(1s);
+    REQUIRE(sent(f.session.on_tick()) == "l1");  // 2 and 3 are still in flight
+}
+
+TEST_CASE("no pause is longer than five minutes, none is nothing", "[uplink]") {
+    Fixture f;
+    f.connect(1);
+    f.live();
+    f.later(1, 4'000'000'000);
+    f.clock.advance(kPauseMax);
+    REQUIRE(sent(f.session.on_tick()) == "l1");
+    REQUIRE(sent(f.later(1, 0)).empty());
+    f.clock.advance(kBackoffMin);
+    REQUIRE(sent(f.session.on_tick()) == "l1");
+}
+
+TEST_CASE("a collector without room is left alone for the time it tells", "[uplink]") {
+    Fixture f;
+    f.spool_batches(1);
+    f.session.on_connected(f.hash);
+    const auto actions = f.later(0, 60'000);
+    REQUIRE(actions.reconnect_in >= 60s);
+    REQUIRE(actions.reconnect_in <= 90s);
+    REQUIRE(f.spool.stats().batches == 1);
+}
+
+TEST_CASE("a refusal for a reason this agent does not know drops nothing", "[uplink]") {
+    Fixture f;
+    f.spool_batches(1);
+    f.connect(1);
+    f.reject(1, static_cast<wire::RejectReason>(99));
+    REQUIRE(f.spool.stats().batches == 1);
 }
 
 TEST_CASE("a reject of something that is not in flight drops nothing", "[uplink]") {

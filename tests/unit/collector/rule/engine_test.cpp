@@ -165,3 +165,44 @@ clear_for = "45s"
         CHECK(cut.told() == whole.told());
     }
 }
+
+TEST_CASE("what a series that is no more kept in view goes with it, but not its alert",
+          "[engine]") {
+    Story story(simple_rule("system.filesystem.utilization", "where = { state = \"used\" }\n"));
+    const auto fs = [](const char* mountpoint) {
+        return SeriesDescriptor{"system.filesystem.utilization",
+                                {{"mountpoint", mountpoint}, {"state", "used"}}};
+    };
+    story.of(1, fs("/calm"), 0, 0.1);
+    story.of(2, fs("/full"), 0, 0.9);
+    story.of(3, fs("/stays"), 0, 0.1);
+    REQUIRE(story.engine().condition_count() == 3);
+    story.engine().forget(1);
+    story.engine().forget(2);
+    story.engine().forget(77);
+    CHECK(story.engine().condition_count() == 2);
+    REQUIRE(story.engine().firing().size() == 1);
+    // Both come back under other ids; the alert goes on where it was.
+    story.of(4, fs("/calm"), 100, 0.9);
+    story.of(5, fs("/full"), 101, 0.1);
+    story.of(3, fs("/stays"), 102, 0.9);
+    CHECK(story.told() == "0:FIRING:P3 100:FIRING:P3 101:RESOLVED:P3 102:FIRING:P3");
+}
+
+TEST_CASE("a condition that two series lead to lives as long as one of them", "[engine]") {
+    Story story(simple_rule("system.filesystem.utilization",
+                            "where = { state = \"used\" }\nby = [\"mountpoint\"]\n"));
+    const auto fs = [](const char* type) {
+        return SeriesDescriptor{"system.filesystem.utilization",
+                                {{"mountpoint", "/"}, {"state", "used"}, {"type", type}}};
+    };
+    story.of(1, fs("ext4"), 0, 0.1);
+    story.of(2, fs("xfs"), 1, 0.1);
+    REQUIRE(story.engine().condition_count() == 1);
+    story.engine().forget(1);
+    story.of(2, fs("xfs"), 2, 0.9);
+    CHECK(story.told() == "2:FIRING:P3");
+    story.of(2, fs("xfs"), 3, 0.1);
+    story.engine().forget(2);
+    CHECK(story.engine().condition_count() == 0);
+}

@@ -1,5 +1,7 @@
 #include "collector/series/series_store.h"
 
+#include <set>
+
 #include "tests/support/batches.h"
 #include "tests/support/catch.h"
 
@@ -10,8 +12,10 @@ namespace {
 
 constexpr std::int64_t kStart = 1'772'445'600'000;
 
-LogBatch batch(const std::string& host, std::shared_ptr<const Schema> schema, SampleBlock block) {
+LogBatch batch(const std::string& host, std::shared_ptr<const Schema> schema, SampleBlock block,
+               std::int64_t received_ms = kStart) {
     LogBatch out;
+    out.received = from_unix_ms(received_ms);
     HostInfo info;
     info.host_id = host;
     out.host = std::make_shared<const HostInfo>(std::move(info));
@@ -84,7 +88,7 @@ TEST_CASE("series beyond the limit are counted, those that are there go on", "[s
     const auto schema = std::make_shared<const Schema>(test::small_schema());
     CHECK(append(store, batch("a", schema, test::small_block(kStart, 5, 1))) == 10);
     CHECK(append(store, batch("b", schema, test::small_block(kStart, 5, 1))) == 0);
-    CHECK(store.stats().series_refused == 10);
+    CHECK(store.stats().refused_total == 10);
     CHECK(append(store, batch("a", schema, test::small_block(kStart + 5000, 5, 1))) == 10);
 }
 
@@ -123,4 +127,123 @@ TEST_CASE("schemas that the log let go of are not kept by the window, and ids st
     const auto again = std::make_shared<const Schema>(test::small_schema());
     CHECK(append(store, batch("a", again, test::small_block(kStart + 10'000, 10, 0))) == 20);
     CHECK(store.find({}) == ids);
+}
+
+namespace {
+
+// `count` series that no other `name` has.
+std::shared_ptr<const Schema> wide_schema(const std::string& name, std::size_t count,
+                                          std::size_t text = 0) {
+    Schema schema{{{"app", {}}}};
+    for (std::size_t i = 0; i < count; ++i) {
+        schema.groups[0].series.push_back(
+            {"app.requests", {{"name", name + std::to_string(i) + std::string(text, 'x')}}});
+    }
+    return std::make_shared<const Schema>(std::move(schema));
+}
+
+SampleBlock wide_block(std::int64_t at_ms, std::size_t count) {
+    return {{{{at_ms}, count, std::vector<double>(count, 1.0)}}};
+}
+
+constexpr std::int64_t kHour = 3'600'000;
+
+}  // namespace
+
+TEST_CASE("series that have left the window make room, and their ids are no more",
+          "[series_store]") {
+    SeriesStoreOptions options;
+    options.window = std::chrono::hours{1};
+    options.series_max = 4;
+    SeriesStore store(options);
+    const auto schema = std::make_shared<const Schema>(test::small_schema());
+    append(store, batch("old", schema, test::small_block(kStart, 10, 1)));
+    append(store, batch("steady", schema, test::small_block(kStart, 10, 1)));
+    const auto steady = store.find({"steady", "", {}});
+    CHECK(append(store, batch("new", schema, test::small_block(kStart, 10, 1))) == 0);
+    append(store, batch("steady", schema, test::small_block(kStart + kHour, 10, 1)));
+    const auto gone = store.find({"old", "", {}});
+    const auto freed = store.trim(from_unix_ms(kStart + kHour + 15'000));
+    CHECK(std::set<SeriesId>(freed.begin(), freed.end()) ==
+          std::set<SeriesId>(gone.begin(), gone.end()));
+    CHECK(store.series_count() == 2);
+    CHECK(store.series_count("old") == 0);
+    CHECK(store.stats().series_freed == 2);
+    CHECK_FALSE(store.contains(gone[0]));
+    CHECK(store.find({"steady", "", {}}) == steady);
+    const std::int64_t now = kStart + kHour + 60'000;
+    CHECK(append(store, batch("new", schema, test::small_block(now, 10, 1), now)) == 20);
+    for (const SeriesId id : store.find({"new", "", {}}))
+        CHECK(id > gone[1]);
+    // The old host comes back under other ids.
+    CHECK(append(store, batch("old", schema, test::small_block(now, 1, 1), now)) == 0);
+    store.trim(from_unix_ms(now + 2 * kHour));
+    CHECK(store.series_count() == 0);
+    CHECK(append(store, batch("old", schema, test::small_block(now + 2 * kHour, 1, 1),
+                              now + 2 * kHour)) == 2);
+}
+
+TEST_CASE("a series without a sample takes no room", "[series_store]") {
+    SeriesStore store({});
+    SampleBlock block = test::small_block(kStart, 3, 1);
+    for (double& value : block.groups[0].column(1))
+        value = kNoValue;
+    append(store, batch("a", std::make_shared<const Schema>(test::small_schema()), block));
+    CHECK(store.series_count() == 1);
+}
+
+TEST_CASE("one host's series do not use up the room of others", "[series_store]") {
+    SeriesStoreOptions options;
+    options.series_per_host = 100;
+    SeriesStore store(options);
+    CHECK(append(store, batch("bomb", wide_schema("a", 150), wide_block(kStart, 150))) == 100);
+    CHECK(store.stats().refused_per_host == 50);
+    CHECK(append(store, batch("b", wide_schema("a", 100), wide_block(kStart, 100))) == 100);
+    // Long texts count for what they take.
+    CHECK(append(store, batch("long", wide_schema("a", 100, 1000), wide_block(kStart, 100))) == 50);
+}
+
+TEST_CASE("a host may have so many new series in an hour, and known ones go on", "[series_store]") {
+    SeriesStoreOptions options;
+    options.window = std::chrono::hours{1};
+    options.series_per_host = 100;
+    options.new_series_per_hour = 60;
+    SeriesStore store(options);
+    const auto steady = wide_schema("steady", 1);  // while it has one, the host is not new
+    append(store, batch("h", steady, wide_block(kStart, 1)));
+    CHECK(append(store, batch("h", wide_schema("a", 99), wide_block(kStart, 99))) == 99);
+    const auto two_hours_later = [&](std::int64_t now) {
+        append(store, batch("h", steady, wide_block(now, 1), now));
+        store.trim(from_unix_ms(now));
+        CHECK(store.series_count() == 1);
+    };
+    std::int64_t now = kStart + 2 * kHour;
+    two_hours_later(now);
+    // They made room for as many new ones as it may have.
+    CHECK(append(store, batch("h", wide_schema("b", 90), wide_block(now, 90), now)) == 90);
+    options.new_series_per_hour = 6;
+    store.change(options);
+    now += 2 * kHour;
+    two_hours_later(now);
+    const auto third = wide_schema("c", 100);
+    CHECK(append(store, batch("h", third, wide_block(now, 100), now)) == 22);
+    CHECK(store.stats().refused_new == 78);
+    // Asked again after a minute, not before; ten minutes let one more in.
+    now += 10 * 60'000;
+    CHECK(append(store, batch("h", third, wide_block(now, 100), now)) == 23);
+    CHECK(append(store, batch("h", third, wide_block(now + 1, 100), now + 1)) == 23);
+}
+
+TEST_CASE("churn for days stays within the window's series", "[series_store]") {
+    SeriesStoreOptions options;
+    options.window = std::chrono::hours{1};
+    SeriesStore store(options);
+    for (std::int64_t minute = 0; minute < 3 * 24 * 60; ++minute) {
+        const std::int64_t now = kStart + minute * 60'000;
+        CHECK(append(store, batch("h", wide_schema(std::to_string(minute) + "-", 10),
+                                  wide_block(now, 10), now)) == 10);
+        (void)store.trim(from_unix_ms(now));
+        CHECK(store.series_count() <= 61 * 10);
+    }
+    CHECK(store.stats().series_freed == (3 * 24 * 60 - 61) * 10);
 }
