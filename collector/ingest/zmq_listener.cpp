@@ -20,8 +20,13 @@ constexpr int kMessagesPerTurn = 64;
 constexpr int kReceiveHwm =
     256;                        // messages per peer; agents keep to their credit, which is far less
 constexpr int kSendHwm = 1000;  // acks are small
-constexpr int kHeartbeatMs = 5000;
-constexpr int kHeartbeatTimeoutMs = 15'000;
+// Agents send heartbeats, which libzmq answers; a peer that is gone is left to the kernel to find.
+// Heartbeats of libzmq's own towards them would be its timers, and it looks through all of these
+// for each one that it cancels: of ten thousand connections' it did little else.
+constexpr int kKeepaliveIdleSeconds = 15;
+constexpr int kKeepaliveIntervalSeconds = 5;
+constexpr int kKeepaliveProbes = 3;
+constexpr int kUnackedMaxMs = 30'000;  // TCP_USER_TIMEOUT
 constexpr int kBacklog = 4096;  // thousands of agents come back at once after a restart
 
 // Descriptors for all the rest: the log, HTTP, databases, sinks.
@@ -93,9 +98,12 @@ Result<std::unique_ptr<ZmqListener>> ZmqListener::open(net::Loop& loop, net::Zmq
     RL_TRY(router.set(ZMQ_ROUTER_MANDATORY, 1));
     RL_TRY(router.set(ZMQ_RCVHWM, kReceiveHwm));
     RL_TRY(router.set(ZMQ_SNDHWM, kSendHwm));
-    RL_TRY(router.set(ZMQ_HANDSHAKE_IVL, static_cast<int>(options.handshake_timeout.count())));
-    RL_TRY(router.set(ZMQ_HEARTBEAT_IVL, kHeartbeatMs));
-    RL_TRY(router.set(ZMQ_HEARTBEAT_TIMEOUT, kHeartbeatTimeoutMs));
+    RL_TRY(router.set(ZMQ_HANDSHAKE_IVL, kHandshakeMs));
+    RL_TRY(router.set(ZMQ_TCP_KEEPALIVE, 1));
+    RL_TRY(router.set(ZMQ_TCP_KEEPALIVE_IDLE, kKeepaliveIdleSeconds));
+    RL_TRY(router.set(ZMQ_TCP_KEEPALIVE_INTVL, kKeepaliveIntervalSeconds));
+    RL_TRY(router.set(ZMQ_TCP_KEEPALIVE_CNT, kKeepaliveProbes));
+    RL_TRY(router.set(ZMQ_TCP_MAXRT, kUnackedMaxMs));
     RL_TRY(router.set(ZMQ_BACKLOG, kBacklog));
     RL_ASSIGN_OR_RETURN(listener->monitor_,
                         net::ZmqMonitor::open(context, router, kMonitoredEvents));

@@ -171,16 +171,21 @@ void ZmqWatcher::check() {
     on_readable_();
 }
 
+void ZmqMonitor::Stopper::operator()(void* observed) const {
+    zmq_socket_monitor(observed, nullptr, 0);
+}
+
 Result<ZmqMonitor> ZmqMonitor::open(ZmqContext& context, const ZmqSocket& observed, int events) {
     static std::atomic<std::uint64_t> next_id{
         0};  // inproc names are per context; uniqueness is all that matters
     const std::string endpoint = "inproc://monitor-" + std::to_string(next_id++);
     if (zmq_socket_monitor(observed.raw(), endpoint.c_str(), events) != 0)
         return zmq_fail("zmq_socket_monitor");
+    ZmqMonitor monitor;
+    monitor.observed_.reset(observed.raw());
     RL_ASSIGN_OR_RETURN(ZmqSocket pair, ZmqSocket::open(context, ZMQ_PAIR));
     RL_TRY(pair.set(ZMQ_RCVHWM, 0));
     RL_TRY(pair.connect(endpoint));
-    ZmqMonitor monitor;
     monitor.pair_ = std::make_unique<ZmqSocket>(std::move(pair));
     return monitor;
 }

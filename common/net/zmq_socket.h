@@ -102,7 +102,8 @@ class ZmqWatcher {
     HandlePtr<uv_idle_t> idle_;
 };
 
-// What happens to a socket's connections (zmq_socket_monitor).
+// What happens to a socket's connections (zmq_socket_monitor). Must go before the socket it
+// observes.
 struct ZmqEvent {
     int id = 0;  // ZMQ_EVENT_…
     std::int32_t value = 0;
@@ -118,7 +119,14 @@ class ZmqMonitor {
     Result<std::optional<ZmqEvent>> next();
 
   private:
+    // libzmq's I/O thread sends events with a blocking call. Once the end that reads them is closed
+    // it would wait for ever with the next one, and with it every connection of the context: so
+    // monitoring is stopped first.
+    struct Stopper {
+        void operator()(void* observed) const;
+    };
     std::unique_ptr<ZmqSocket> pair_;  // on the heap: a watcher refers to it
+    std::unique_ptr<void, Stopper> observed_;
 };
 
 }  // namespace ridgeline::net

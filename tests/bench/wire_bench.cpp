@@ -1,9 +1,5 @@
 // Bytes and time a sample takes on the wire, on values recorded from a real host.
-//
-// recorded_values.csv: one line a series, its metric and then one value a second; empty where there
-// was none. Taken with `ridgeline-agent once`, sixty times in a row, on a virtual machine with two
-// CPUs that was compiling. The argument is the batch interval in seconds.
-#include <fstream>
+// The argument is the batch interval in seconds.
 #include <iostream>
 #include <string>
 #include <vector>
@@ -12,6 +8,7 @@
 
 #include "common/wire/block_codec.h"
 #include "common/wire/messages.h"
+#include "tests/bench/recording.h"
 
 namespace ridgeline {
 
@@ -24,27 +21,19 @@ struct Recording {
 };
 
 Recording load() {
+    auto recorded = bench::load_recording();
+    if (!recorded) {
+        std::cerr << recorded.error().context << '\n';
+        std::abort();
+    }
     Recording recording;
     recording.schema.groups.push_back({"host", {}});
-    std::ifstream file(RIDGELINE_RECORDED_VALUES);
-    for (std::string line; std::getline(file, line);) {
-        std::size_t at = line.find(',');
+    recording.seconds = recorded->front().values.size();
+    for (bench::RecordedSeries& series : *recorded) {
         // Which series it was does not matter here, only that each is one of its own.
         recording.schema.groups[0].series.push_back(
-            {line.substr(0, at), {{"n", std::to_string(recording.columns.size())}}});
-        std::vector<double> values;
-        while (at != std::string::npos) {
-            const std::size_t end = line.find(',', at + 1);
-            const std::string field = line.substr(at + 1, end - at - 1);
-            values.push_back(field.empty() ? kNoValue : std::stod(field));
-            at = end;
-        }
-        recording.seconds = values.size();
-        recording.columns.push_back(std::move(values));
-    }
-    if (recording.columns.empty()) {
-        std::cerr << "cannot read " RIDGELINE_RECORDED_VALUES "\n";
-        std::abort();
+            {series.metric, {{"n", std::to_string(recording.columns.size())}}});
+        recording.columns.push_back(std::move(series.values));
     }
     return recording;
 }
