@@ -22,6 +22,8 @@ using ridgeline::sim::simulate;
 
 constexpr const char* kUsage =
     "simulation [--seeds N] [--from S]   run seeds S .. S+N-1 (1000 from 1)\n"
+    "simulation --survey [--seeds N] [--from S]   the same, but goes on: a line for each that "
+    "fails\n"
     "simulation --seed X [--trace]       run one again, and tell what happens\n";
 constexpr std::size_t kTailLines = 80;
 
@@ -75,6 +77,19 @@ int run_one(const char* program, std::uint64_t seed, bool tracing) {
     return EXIT_FAILURE;
 }
 
+// A line for every seed that fails, for an overview while there are several findings.
+int survey(std::uint64_t from, std::uint64_t count) {
+    std::uint64_t failed = 0;
+    for (std::uint64_t seed = from; seed < from + count; ++seed) {
+        const Outcome outcome = run(seed, false);
+        if (outcome.violation.empty()) continue;
+        ++failed;
+        std::printf("seed %" PRIu64 ": %s\n", seed, outcome.violation.c_str());
+    }
+    std::printf("%" PRIu64 " of %" PRIu64 " seeds failed\n", failed, count);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
 int run_many(const char* program, std::uint64_t from, std::uint64_t count) {
     std::map<std::string, std::uint64_t> counts;
     for (std::uint64_t seed = from; seed < from + count; ++seed) {
@@ -110,10 +125,15 @@ int main(int argc, char** argv) {
     std::uint64_t count = 1'000;
     std::optional<std::uint64_t> seed;
     bool tracing = false;
+    bool surveying = false;
     for (int i = 1; i < argc; ++i) {
         const std::string_view option = argv[i];
         if (option == "--trace") {
             tracing = true;
+            continue;
+        }
+        if (option == "--survey") {
+            surveying = true;
             continue;
         }
         const auto value =
@@ -133,5 +153,6 @@ int main(int argc, char** argv) {
     randombytes_set_implementation(&seeded);
     // What the parts log is what the faults are expected to make them say.
     ridgeline::log::set_level(static_cast<ridgeline::log::Level>(0));
+    if (surveying) return survey(from, count);
     return seed ? run_one(argv[0], *seed, tracing) : run_many(argv[0], from, count);
 }

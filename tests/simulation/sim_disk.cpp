@@ -63,7 +63,7 @@ class SimDisk::Append final : public AppendFile {
         for (const Change& change : file_->unsynced)
             apply(change, file_->platter);
         file_->unsynced.clear();
-        if (disk_->sync_covers_name_) disk_->sync_name_of(file_);
+        if (disk_->sync_covers_names_) disk_->sync_names();
         if (dies) disk_->die("sync of " + name_ + ", done");
         return {};
     }
@@ -122,7 +122,7 @@ class SimDisk::Read final : public ReadFile {
 SimDisk::SimDisk(World& world, std::string owner)
     : world_(&world),
       owner_(std::move(owner)),
-      sync_covers_name_(world.chance(50)),
+      sync_covers_names_(world.chance(50)),
       names_keep_order_(world.chance(50)),
       failed_sync_drops_(world.chance(30)) {}
 
@@ -134,6 +134,15 @@ void SimDisk::apply(const Change& change, Bytes& bytes) {
     bytes.resize(std::max<std::size_t>(bytes.size(), change.offset + change.bytes.size()));
     std::copy(change.bytes.begin(), change.bytes.end(),
               bytes.begin() + static_cast<std::ptrdiff_t>(change.offset));
+}
+
+void SimDisk::apply(const Renaming& renaming, Names& names) {
+    if (!renaming.from.empty()) names.erase(renaming.from);
+    if (renaming.file) {
+        names[renaming.name] = renaming.file;
+    } else {
+        names.erase(renaming.name);
+    }
 }
 
 bool SimDisk::dies_here() {
@@ -158,12 +167,10 @@ Result<void> SimDisk::refused(std::string_view what, int error) {
     return fail(errno_error(what, error));
 }
 
-void SimDisk::sync_name_of(const FilePtr& file) {
-    std::erase_if(unsynced_names_, [&](const Renaming& renaming) {
-        if (renaming.file != file) return false;
-        platter_names_[renaming.name] = file;
-        return true;
-    });
+void SimDisk::sync_names() {
+    for (const Renaming& renaming : unsynced_names_)
+        apply(renaming, platter_names_);
+    unsynced_names_.clear();
 }
 
 void SimDisk::lose_power(File& file) {
@@ -195,13 +202,13 @@ void SimDisk::cut_power() {
     for (const Renaming& renaming : unsynced_names_) {
         bool survives = names_keep_order_ ? kept > 0 : world_->chance(50);
         if (kept > 0) --kept;
-        if (stuck[renaming.name]) survives = false;
-        if (!survives) {
-            stuck[renaming.name] = true;
-        } else if (renaming.file) {
-            platter_names_[renaming.name] = renaming.file;
+        if (stuck[renaming.name] || (!renaming.from.empty() && stuck[renaming.from]))
+            survives = false;
+        if (survives) {
+            apply(renaming, platter_names_);
         } else {
-            platter_names_.erase(renaming.name);
+            stuck[renaming.name] = true;
+            if (!renaming.from.empty()) stuck[renaming.from] = true;
         }
     }
     unsynced_names_.clear();
@@ -234,7 +241,7 @@ Result<std::unique_ptr<AppendFile>> SimDisk::open_append(std::string_view name) 
     }
     const auto file = std::make_shared<File>();
     names_[key] = file;
-    unsynced_names_.push_back({key, file});
+    unsynced_names_.push_back({key, file, {}});
     if (dies) die("creation of " + key + ", done");
     return std::unique_ptr<AppendFile>(std::make_unique<Append>(*this, file, key));
 }
@@ -252,8 +259,22 @@ Result<void> SimDisk::remove(std::string_view name) {
     if (!works() && (refusal_ == Refusal::failing || refusal_ == Refusal::read_only)) {
         return refused(name, refusal_ == Refusal::failing ? EIO : EROFS);
     }
-    if (names_.erase(key) > 0) unsynced_names_.push_back({key, nullptr});
+    if (names_.erase(key) > 0) unsynced_names_.push_back({key, nullptr, {}});
     if (dies) die("removal of " + key + ", done");
+    return {};
+}
+
+Result<void> SimDisk::rename(std::string_view from, std::string_view to) {
+    const std::string key(to);
+    const bool dies = dies_here();
+    if (dies && world_->chance(50)) die("renaming to " + key);
+    if (!works() && (refusal_ == Refusal::failing || refusal_ == Refusal::read_only))
+        return refused(to, refusal_ == Refusal::failing ? EIO : EROFS);
+    const auto old = names_.find(std::string(from));
+    if (old == names_.end()) return fail(errno_error(from, ENOENT));
+    unsynced_names_.push_back({key, old->second, std::string(from)});
+    apply(unsynced_names_.back(), names_);
+    if (dies) die("renaming to " + key + ", done");
     return {};
 }
 
@@ -262,14 +283,7 @@ Result<void> SimDisk::sync_directory() {
     if (dies && world_->chance(50)) die("sync of the directory");
     if (!works() && (fail_syncs_ || refusal_ == Refusal::failing))
         return refused("directory (fsync)", EIO);
-    for (const Renaming& renaming : unsynced_names_) {
-        if (renaming.file) {
-            platter_names_[renaming.name] = renaming.file;
-        } else {
-            platter_names_.erase(renaming.name);
-        }
-    }
-    unsynced_names_.clear();
+    sync_names();
     if (dies) die("sync of the directory, done");
     return {};
 }

@@ -68,6 +68,7 @@ class SimDisk final : public Storage {
     Result<std::unique_ptr<AppendFile>> open_append(std::string_view name) override;
     Result<std::unique_ptr<ReadFile>> open_read(std::string_view name) override;
     Result<void> remove(std::string_view name) override;
+    Result<void> rename(std::string_view from, std::string_view to);
     Result<void> sync_directory() override;
     void reserve(std::string_view, std::uint64_t) override {}
 
@@ -85,27 +86,30 @@ class SimDisk final : public Storage {
     using FilePtr = std::shared_ptr<File>;
     struct Renaming {
         std::string name;
-        FilePtr file;  // null: removed
+        FilePtr file;      // null: removed
+        std::string from;  // renamed: the name it had
     };
+    using Names = std::map<std::string, FilePtr>;
     class Append;
     class Read;
 
     static void apply(const Change& change, Bytes& bytes);
+    static void apply(const Renaming& renaming, Names& names);
     // One change is about to be made: true when the process dies somewhere about it.
     bool dies_here();
     [[noreturn]] void die(std::string_view doing);
     bool works() const { return truces_ > 0; }
     Result<void> refused(std::string_view what, int error);
-    void sync_name_of(const FilePtr& file);
+    void sync_names();
     void lose_power(File& file);
 
     World* world_;
     std::string owner_;
-    bool sync_covers_name_;   // of the file, as ext4 does
+    bool sync_covers_names_;  // of all files: a journal is written as a whole, as by ext4
     bool names_keep_order_;   // a journal: what was renamed first is durable first
     bool failed_sync_drops_;  // the pages of the cache, too
-    std::map<std::string, FilePtr> names_;
-    std::map<std::string, FilePtr> platter_names_;
+    Names names_;
+    Names platter_names_;
     std::vector<Renaming> unsynced_names_;
     Refusal refusal_ = Refusal::none;
     bool fail_syncs_ = false;
