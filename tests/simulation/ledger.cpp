@@ -19,6 +19,8 @@ const char* to_string(Fate fate) {
             return "lost_power";
         case Fate::lost_memory:
             return "lost_memory";
+        case Fate::lost_disk:
+            return "lost_disk";
         case Fate::lost_instant:
             return "lost_instant";
     }

@@ -25,9 +25,10 @@ enum class Fate : std::uint8_t {
     dropped_unsaid,  // likewise, by a process that was killed before it could show the count
     lost_power,      // was not on the platter when the power went
     lost_memory,     // was in memory, since the disk refused it, when the process died
+    lost_disk,       // the disk took it, but failed to sync it or to give it back
     lost_instant,    // was being taken when the process died
 };
-inline constexpr std::size_t kFates = 7;
+inline constexpr std::size_t kFates = 8;
 const char* to_string(Fate fate);
 
 class Ledger {

@@ -80,6 +80,7 @@ void SimAgent::start_in(Millis delay) {
 
 void SimAgent::boot() {
     ++life_;
+    unreadable_ = disk_.unreadable();
     // Kept out of run_ until the books are opened, so that a death meanwhile changes nothing in
     // them.
     auto spool = agent::Spool::open(disk_, options_.spool);
@@ -245,10 +246,9 @@ void SimAgent::sync_spool() {
         later(world_->between(0, options_.sync_takes_ms_max), "synced", [this, result, covered] {
             run_->sync_busy = false;
             run_->spool->on_synced(*result);
-            if (!*result) return;
-            for (const std::uint64_t sequence : *covered) {
-                if (const auto kept = held_.find(sequence); kept != held_.end())
-                    kept->second.synced = true;
+            for (auto& [sequence, kept] : held_) {
+                if (!*result && !kept.synced) kept.tainted = true;
+                if (*result && !kept.tainted && covered->contains(sequence)) kept.synced = true;
             }
         });
     });
@@ -342,7 +342,7 @@ SampleIds SimAgent::decode(std::uint64_t sequence) {
 SimAgent::Batches SimAgent::read_spool() {
     Batches batches;
     for (auto next = run_->spool->next_held(0); next; next = run_->spool->next_held(*next + 1))
-        batches[*next] = {decode(*next), true, false};
+        batches[*next] = {decode(*next), true, false, false};
     auto newest = batches.rbegin();
     for (std::uint64_t i = 0; i < run_->spool->stats().memory_batches; ++i, ++newest)
         newest->second.on_disk = false;
@@ -373,7 +373,7 @@ void SimAgent::balance() {
             throw Violation("batch " + std::to_string(sequence) + " from nowhere");
         world_->say(name_, "renumbered ", old->first, " to ", sequence);
         all.erase(old);
-        held_[sequence] = {std::move(ids), false, false};
+        held_[sequence] = {std::move(ids), false, false, false};
     }
     auto newest = held_.rbegin();
     std::uint64_t in_memory = spool.stats().memory_batches;
@@ -465,7 +465,9 @@ void SimAgent::compare_with_before(const Batches& now) {
         }
         if (gone.empty()) continue;
         Fate fate = Fate::lost_power;
-        if (power ? kept.synced : kept.on_disk) {
+        if (kept.tainted || disk_.unreadable() > unreadable_) {
+            fate = Fate::lost_disk;
+        } else if (power ? kept.synced : kept.on_disk) {
             if (unsaid < gone.size()) {
                 throw Violation("batch " + std::to_string(sequence) + " was " +
                                 (power ? "synced" : "on disk") +
@@ -488,7 +490,9 @@ void SimAgent::compare_with_before(const Batches& now) {
             ledger_->set_fate(id, power ? Fate::lost_power : fate);
         }
     };
-    write_off(before_->journalled, !power && before_->head_sound, Fate::lost_memory);
+    const bool readable = disk_.unreadable() == unreadable_;
+    write_off(before_->journalled, !power && before_->head_sound && readable,
+              readable ? Fate::lost_memory : Fate::lost_disk);
     write_off(before_->instant, false, Fate::lost_instant);
     for (const SampleId id : there) {
         const Fate fate = ledger_->fate(id);

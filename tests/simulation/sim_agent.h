@@ -90,6 +90,8 @@ class SimAgent {
         SampleIds ids;
         bool on_disk = false;  // survives the process
         bool synced = false;   // survives the power: the spool said so
+        bool tainted =
+            false;  // an fsync that was to cover it failed: what the disk has is its secret
     };
     using Batches = std::map<std::uint64_t, Kept>;
     using Drops = std::array<std::uint64_t, agent::kDropReasons>;
@@ -146,6 +148,7 @@ class SimAgent {
     Batches fresh_;                    // appended in this one
     SampleIds filling_;                // in the batch being filled
     std::size_t journalled_ = 0;       // of these, in the head journal
+    std::uint64_t unreadable_ = 0;     // refused reads of the disk before the last start
     std::uint64_t head_refusals_ = 0;  // of the disk when the batch being filled was begun
     Drops drops_{};
     struct Before {  // what the last death left to be accounted for

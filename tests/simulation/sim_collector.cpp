@@ -56,7 +56,9 @@ void SimCollector::start_in(Millis delay) {
 
 void SimCollector::boot() {
     ++life_;
+    disk_.sync_failures_lose_pages(false);
     auto log = collector::Log::open(disk_, options_.log, clock_);
+    disk_.sync_failures_lose_pages(true);
     if (!log) {
         world_->say("collector", "cannot start: ", log.error().context);
         return;

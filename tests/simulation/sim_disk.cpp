@@ -57,7 +57,7 @@ class SimDisk::Append final : public AppendFile {
         const bool dies = disk_->dies_here();
         if (dies && disk_->world_->chance(50)) disk_->die("sync of " + name_);
         if (!disk_->works() && (disk_->fail_syncs_ || disk_->refusal_ == Refusal::failing)) {
-            lose_dirty_pages();
+            if (disk_->failed_syncs_lose_) lose_dirty_pages();
             return disk_->refused(name_ + " (fsync)", EIO);
         }
         for (const Change& change : file_->unsynced)
@@ -107,7 +107,10 @@ class SimDisk::Read final : public ReadFile {
   public:
     Read(SimDisk& disk, FilePtr file) : disk_(&disk), file_(std::move(file)) {}
     Result<std::size_t> read_at(std::uint64_t offset, std::span<std::byte> bytes) override {
-        if (disk_->fail_reads_ && !disk_->works()) return fail(errno_error("read", EIO));
+        if (disk_->fail_reads_ && !disk_->works()) {
+            ++disk_->unreadable_;
+            return fail(errno_error("read", EIO));
+        }
         if (offset >= file_->cached.size()) return std::size_t{0};
         const std::size_t n = std::min<std::size_t>(bytes.size(), file_->cached.size() - offset);
         std::copy_n(file_->cached.begin() + static_cast<std::ptrdiff_t>(offset), n, bytes.begin());
@@ -147,7 +150,6 @@ void SimDisk::apply(const Renaming& renaming, Names& names) {
 
 bool SimDisk::dies_here() {
     if (works()) return false;
-    ++changes_;
     if (!changes_left_) return false;
     if (*changes_left_ > 0) {
         --*changes_left_;

@@ -47,9 +47,14 @@ class SimDisk final : public Storage {
     bool armed() const { return changes_left_.has_value(); }
     void cut_power();
 
+    // A failed fsync loses pages, but not while the process that wrote them is gone: that the next
+    // one, opening the file, gets an error and then none, is more than any user of fsync can stand.
+    void sync_failures_lose_pages(bool lose) { failed_syncs_lose_ = lose; }
+    bool drops_pages() const { return failed_sync_drops_; }
+
     // Refused changes and syncs so far.
     std::uint64_t refusals() const { return refusals_; }
-    std::uint64_t changes() const { return changes_; }
+    std::uint64_t unreadable() const { return unreadable_; }  // refused reads
 
     // While it lives, the disk works: for the harness's own reading.
     class Truce {
@@ -118,7 +123,8 @@ class SimDisk final : public Storage {
     bool armed_power_ = false;
     int truces_ = 0;
     std::uint64_t refusals_ = 0;
-    std::uint64_t changes_ = 0;
+    std::uint64_t unreadable_ = 0;
+    bool failed_syncs_lose_ = true;
 };
 
 }  // namespace ridgeline::sim

@@ -236,6 +236,7 @@ class Simulation {
         world_.say("world", "heals");
         network_->heal();
         collector_->disk().heal();
+        collector_->hurry();
         collector_->clock().set_right();
         for (const auto& agent : agents_) {
             agent->disk().heal();
