@@ -93,7 +93,7 @@ void SimAgent::boot() {
     };
     Result<std::uint64_t> recovered = std::uint64_t{0};
     try {
-        recovered = agent::recover_head(disk_, *spool);
+        recovered = agent::recover_head(disk_, *spool, boot_id());
     } catch (const Killed&) {
         count_drops(*spool);
         throw;
@@ -101,10 +101,10 @@ void SimAgent::boot() {
     count_drops(*spool);
     run_.emplace();
     run_->spool.emplace(std::move(*spool));
-    run_->head.emplace(disk_);
+    run_->head.emplace(disk_, boot_id());
     world_->say(name_, "is up: ", run_->spool->stats().batches, " batches, next ",
                 run_->spool->next_sequence(), ", from the head ", recovered ? *recovered : 0);
-    const Batches now = read_spool();
+    Batches now = read_spool();
     drops_ = drops();
     if (before_) compare_with_before(now);
     before_.reset();
@@ -112,9 +112,9 @@ void SimAgent::boot() {
     fresh_.clear();
     filling_.clear();
     journalled_ = 0;
-    head_refusals_ = disk_.refusals();
+    head_refusals_ = refused();
     set_sources();
-    agent::UplinkIdentity identity{name_, "sim", "boot", {}, {}};
+    agent::UplinkIdentity identity{name_, "sim", boot_id(), {}, {}};
     run_->session.emplace(*run_->spool, std::move(identity), clock_, agent::Rng{world_->random()});
     run_->schema_hash = run_->batcher->schema_hash();
     connect();
@@ -216,7 +216,7 @@ void SimAgent::spool_batch(const SealedBatch& batch, std::size_t count) {
     filling_.erase(filling_.begin(), end);
     journalled_ = 0;
     run_->head->discard();
-    head_refusals_ = disk_.refusals();
+    head_refusals_ = refused();
     world_->say(name_, "sealed ", sequence, ", ", batch.body.sample_count, " samples",
                 run_->spool->stats().memory_batches > 0 ? ", in memory" : "");
     sync_spool();
@@ -434,7 +434,7 @@ void SimAgent::died(bool power) {
         const auto written = filling_.begin() + static_cast<std::ptrdiff_t>(journalled_);
         before.journalled.assign(filling_.begin(), written);
         before.instant.assign(written, filling_.end());
-        before.head_sound = disk_.refusals() == head_refusals_;
+        before.head_sound = refused() == head_refusals_;
         before.disk_refused = disk_.refusals() > 0;
         before.power = power;
         before_ = std::move(before);
@@ -447,18 +447,26 @@ void SimAgent::died(bool power) {
     fresh_.clear();
     filling_.clear();
     journalled_ = 0;
-    if (power) disk_.cut_power();
+    if (power) {
+        disk_.cut_power();
+        ++boots_;
+    }
     start_in(world_->between(50, 10'000));
 }
 
 // What the death took must be what such a death may take.
-void SimAgent::compare_with_before(const Batches& now) {
+void SimAgent::compare_with_before(Batches& now) {
     std::set<SampleId> there;
     for (const auto& [sequence, kept] : now)
         there.insert(kept.ids.begin(), kept.ids.end());
     const bool power = before_->power;
     std::uint64_t unsaid = before_->dropped_unsaid;
     for (auto& [sequence, kept] : before_->batches) {
+        // What is known of a batch's bytes holds for them in the next run, too.
+        if (const auto same = now.find(sequence); same != now.end() && same->second.ids == kept.ids) {
+            same->second.synced = kept.synced;
+            same->second.tainted = kept.tainted;
+        }
         SampleIds gone;
         for (const SampleId id : kept.ids) {
             if (!there.contains(id) && ledger_->fate(id) == Fate::kept) gone.push_back(id);

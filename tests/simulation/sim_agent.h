@@ -122,8 +122,10 @@ class SimAgent {
     void balance();
     Batches read_spool();
     SampleIds decode(std::uint64_t sequence);
-    void compare_with_before(const Batches& now);
+    void compare_with_before(Batches& now);
     Drops drops() const;
+    std::uint64_t refused() const { return disk_.refusals() + disk_.unreadable(); }
+    std::string boot_id() const { return "boot-" + std::to_string(boots_); }
 
     World* world_;
     Ledger* ledger_;
@@ -149,6 +151,7 @@ class SimAgent {
     SampleIds filling_;                // in the batch being filled
     std::size_t journalled_ = 0;       // of these, in the head journal
     std::uint64_t unreadable_ = 0;     // refused reads of the disk before the last start
+    std::uint64_t boots_ = 1;       // of the machine: a power cut gives it another boot id
     std::uint64_t head_refusals_ = 0;  // of the disk when the batch being filled was begun
     Drops drops_{};
     struct Before {  // what the last death left to be accounted for

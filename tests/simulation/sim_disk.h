@@ -73,7 +73,7 @@ class SimDisk final : public Storage {
     Result<std::unique_ptr<AppendFile>> open_append(std::string_view name) override;
     Result<std::unique_ptr<ReadFile>> open_read(std::string_view name) override;
     Result<void> remove(std::string_view name) override;
-    Result<void> rename(std::string_view from, std::string_view to);
+    Result<void> rename(std::string_view from, std::string_view to) override;
     Result<void> sync_directory() override;
     void reserve(std::string_view, std::uint64_t) override {}
 
