@@ -98,7 +98,7 @@ Result<std::unique_ptr<ZmqListener>> ZmqListener::open(net::Loop& loop, net::Zmq
     RL_TRY(router.set(ZMQ_ROUTER_MANDATORY, 1));
     RL_TRY(router.set(ZMQ_RCVHWM, kReceiveHwm));
     RL_TRY(router.set(ZMQ_SNDHWM, kSendHwm));
-    RL_TRY(router.set(ZMQ_HANDSHAKE_IVL, kHandshakeMs));
+    RL_TRY(router.set(ZMQ_HANDSHAKE_IVL, static_cast<int>(options.handshake_timeout.count())));
     RL_TRY(router.set(ZMQ_TCP_KEEPALIVE, 1));
     RL_TRY(router.set(ZMQ_TCP_KEEPALIVE_IDLE, kKeepaliveIdleSeconds));
     RL_TRY(router.set(ZMQ_TCP_KEEPALIVE_INTVL, kKeepaliveIntervalSeconds));
