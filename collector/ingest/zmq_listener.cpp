@@ -51,10 +51,7 @@ std::size_t connections_possible(std::size_t wanted) {
     if (::getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur == RLIM_INFINITY) return wanted;
     const std::size_t may = files.rlim_cur;
     const std::size_t possible = may - std::min(kOtherDescriptors, may / 2);
-    if (possible >= wanted) return wanted;
-    log::warning("fewer connections than configured: the process may open too few files",
-                 {{"connections", possible}, {"configured", wanted}, {"open_files_max", may}});
-    return possible;
+    return std::min(wanted, possible);
 }
 
 std::uint16_t local_port(int fd) {
@@ -112,9 +109,8 @@ Result<std::unique_ptr<ZmqListener>> ZmqListener::open(net::Loop& loop, net::Zmq
     const std::size_t colon = listener->endpoint_.rfind(':');
     listener->port_ = static_cast<std::uint16_t>(
         std::strtoul(listener->endpoint_.c_str() + colon + 1, nullptr, 10));
-    ConnectionLimits connections = options.connections;
-    connections.connections = connections_possible(connections.connections);
-    listener->connections_.emplace(connections);
+    listener->connections_.emplace(options.connections);
+    listener->change(options.connections);
 
     ZmqListener* self = listener.get();
     listener->zap_watcher_.emplace(loop, *listener->zap_, [self] { self->serve_zap(); });
@@ -230,12 +226,25 @@ void ZmqListener::on_event(const net::ZmqEvent& event) {
 
 // libzmq tries again at once and for ever, with all of a processor, since the connection that it
 // cannot accept stays in the queue. Strangers make room for it; when there are none, our spare
-// descriptors do, and on_accepted() turns it away.
+// descriptors do. From now on there are fewer connections, so that the rest of the process has
+// descriptors too.
 void ZmqListener::on_no_descriptor() {
+    const std::size_t connections = connections_->size();
+    // Of one shortage libzmq tells thousands of times.
+    if (clock_.mono_now() - last_shortage_ > kTick) {
+        const std::size_t possible = connections_possible(limits_.connections);
+        limits_.connections =
+            possible < connections ? possible : std::max<std::size_t>(connections / 4 * 3, 1);
+        connections_->change(limits_);
+    }
+    last_shortage_ = clock_.mono_now();
     static log::RateLimit limit(6);
     limit.write(log::Level::error, "no file descriptor left for another connection",
-                {{"connections", connections_->size()}, {"strangers", connections_->strangers()}});
-    const auto cuts = connections_->on_exhausted(kCutWhenExhausted);
+                {{"connections", connections},
+                 {"strangers", connections_->strangers()},
+                 {"connections_max", limits_.connections}});
+    const auto cuts = connections_->on_exhausted(
+        std::max(kCutWhenExhausted, connections - std::min(connections, limits_.connections)));
     shut(cuts);
     if (!cuts.empty()) return;
     for (const int fd : spare_fds_)
@@ -266,8 +275,14 @@ void ZmqListener::cut(std::string_view connection, CutReason reason) {
 }
 
 void ZmqListener::change(ConnectionLimits limits) {
-    limits.connections = connections_possible(limits.connections);
-    connections_->change(limits);
+    const std::size_t wanted = limits.connections;
+    limits.connections = connections_possible(wanted);
+    if (limits.connections < wanted) {
+        log::warning("fewer connections than configured: the process may open too few files",
+                     {{"connections", limits.connections}, {"configured", wanted}});
+    }
+    limits_ = limits;
+    connections_->change(limits_);
 }
 
 void ZmqListener::send(std::string_view connection, std::string_view message) {

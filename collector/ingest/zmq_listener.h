@@ -94,9 +94,11 @@ class ZmqListener {
     std::optional<net::ZmqSocket> zap_;
     std::optional<net::ZmqSocket> router_;
     std::optional<net::ZmqMonitor> monitor_;
+    ConnectionLimits limits_;
     std::optional<ConnectionTable> connections_;
     std::uint16_t port_ = 0;
     std::vector<int> spare_fds_;
+    MonoTime last_shortage_;
     std::optional<net::ZmqWatcher> zap_watcher_;
     std::optional<net::ZmqWatcher> router_watcher_;
     std::optional<net::ZmqWatcher> monitor_watcher_;

@@ -34,6 +34,12 @@ class ConfigTest(unittest.TestCase):
         done = self.check("ridgeline-collector", f'[storage]\npath = "{self.directory}"\n  max_sise = "1GiB"\n')
         self.assert_refused(done, 3, 3, '"max_sise"', '"max_size"')
 
+    def test_limits_have_bounds_of_their_own(self):
+        done = self.check("ridgeline-collector", '[limits]\nconnections = 0\nburst = "0s"\nsamples_per_sec = 5\n')
+        self.assert_refused(done, 2, 15, "connections")
+        self.assert_refused(done, 3, 9, "burst")
+        self.assert_refused(done, 4, 1, '"samples_per_sec"', '"samples_per_second"')
+
     def test_run_refuses_what_check_refuses(self):
         self.assert_refused(self.check("ridgeline-agent", '[agent]\nintervall = "1s"\n', "run"), 2, 1, '"interval"')
         self.assert_refused(self.check("ridgeline-collector", '[lisen]\n', "run"), 1, 2, '"listen"')

@@ -15,7 +15,7 @@ class Impostor:
     """An enrolled key in the hands of somebody who sends what he likes."""
 
     def __init__(self, collector, host_id):
-        public, secret = zmq.curve_keypair()
+        public, secret = self.keys = zmq.curve_keypair()
         collector.enrol(host_id, public.decode())
         self.context = zmq.Context()
         self.socket = self.context.socket(zmq.DEALER)
