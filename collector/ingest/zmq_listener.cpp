@@ -27,7 +27,7 @@ constexpr int kKeepaliveIdleSeconds = 15;
 constexpr int kKeepaliveIntervalSeconds = 5;
 constexpr int kKeepaliveProbes = 3;
 constexpr int kUnackedMaxMs = 30'000;  // TCP_USER_TIMEOUT
-constexpr int kBacklog = 4096;  // thousands of agents come back at once after a restart
+constexpr int kBacklog = 4096;         // thousands of agents come back at once after a restart
 
 // Descriptors for all the rest: the log, HTTP, databases, sinks.
 constexpr std::size_t kOtherDescriptors = 512;

@@ -463,7 +463,8 @@ void SimAgent::compare_with_before(Batches& now) {
     std::uint64_t unsaid = before_->dropped_unsaid;
     for (auto& [sequence, kept] : before_->batches) {
         // What is known of a batch's bytes holds for them in the next run, too.
-        if (const auto same = now.find(sequence); same != now.end() && same->second.ids == kept.ids) {
+        if (const auto same = now.find(sequence);
+            same != now.end() && same->second.ids == kept.ids) {
             same->second.synced = kept.synced;
             same->second.tainted = kept.tainted;
         }

@@ -151,7 +151,7 @@ class SimAgent {
     SampleIds filling_;                // in the batch being filled
     std::size_t journalled_ = 0;       // of these, in the head journal
     std::uint64_t unreadable_ = 0;     // refused reads of the disk before the last start
-    std::uint64_t boots_ = 1;       // of the machine: a power cut gives it another boot id
+    std::uint64_t boots_ = 1;          // of the machine: a power cut gives it another boot id
     std::uint64_t head_refusals_ = 0;  // of the disk when the batch being filled was begun
     Drops drops_{};
     struct Before {  // what the last death left to be accounted for
