@@ -278,11 +278,13 @@ void Ingest::handle(std::string_view connection, std::string_view host, const wi
                limit ? wire::RejectReason::over_limit : wire::RejectReason::undecodable,
                error.context);
     };
-    if (postponed(connection, host, batch, out)) return;
+    const auto refuse_unless_postponed = [&](const Error& error) {
+        if (!postponed(connection, host, batch, out)) refuse_error(error);
+    };
     const auto body = wire::decode_body(batch.body, limits_.wire);
-    if (!body) return refuse_error(body.error());
+    if (!body) return refuse_unless_postponed(body.error());
     const auto range = wire::range_of(*body, batch.sequence);
-    if (!range) return refuse_error(range.error());
+    if (!range) return refuse_unless_postponed(range.error());
     if (log_.contains(host, batch.epoch, *range)) {
         ++stats_.duplicates;
         ++state.duplicates;
@@ -292,6 +294,8 @@ void Ingest::handle(std::string_view connection, std::string_view host, const wi
         on_durable(log_.durable_position(), out);
         return;
     }
+    // What is in the log already costs little; all that comes after this does not.
+    if (postponed(connection, host, batch, out)) return;
     const KnownSchema* schema = find_schema(host, body->schema_hash);
     if (schema == nullptr) {
         ++stats_.schema_requests;
