@@ -1,6 +1,5 @@
 #include "agent/agent.h"
 
-#include <cerrno>
 #include <csignal>
 #include <cstdlib>
 #include <functional>
@@ -11,9 +10,7 @@
 #include <utility>
 #include <vector>
 
-#include <fcntl.h>
 #include <malloc.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include "agent/facts/imds.h"
@@ -30,6 +27,7 @@
 #include "agent/sampler.h"
 #include "agent/source/catalogue.h"
 #include "agent/source/host_root.h"
+#include "agent/spool_directory.h"
 #include "agent/status.h"
 #include "common/base/clock.h"
 #include "common/base/file.h"
@@ -51,22 +49,11 @@ constexpr std::chrono::seconds kUplinkRetry{30};
 // 2000-01-01: an earlier time is that of a clock that nobody has set since the machine was switched
 // on, and the collector refuses it. Machines without a battery for it start so.
 const WallTime kClockUnset = from_unix_ms(946'684'800'000);
+constexpr std::chrono::seconds kSpoolRetry{10};
 constexpr std::chrono::seconds kSettled{30};   // after the start, everything has run once
 constexpr std::chrono::hours kCodeRelease{1};  // rare work, such as a reload, maps code as well
 constexpr milliseconds kFarewell{1000};        // for the last batch to be acknowledged
 constexpr milliseconds kFarewellLook{20};
-
-// Two agents on one spool would give the same numbers twice. The kernel lifts the lock when the
-// process ends.
-Result<UniqueFd> lock_spool(const std::filesystem::path& directory) {
-    UniqueFd fd{::open((directory / "lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0640)};
-    if (!fd && errno == EROFS) return fd;  // nobody can write to it anyway
-    if (!fd) return fail(errno_error((directory / "lock").string()));
-    if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
-        return fail(Errc::unavailable, directory.string() + ": another agent uses this spool");
-    }
-    return fd;
-}
 
 class Agent {
   public:
@@ -78,11 +65,17 @@ class Agent {
     Result<void> start();
     void run() { loop_.run(); }
     bool worker_busy() const {
-        return sampler_.worker_busy() || sync_busy_ || thin_busy_ || ec2_busy_;
+        return sampler_.worker_busy() || sync_busy_ || thin_busy_ || opening_busy_ || ec2_busy_;
     }
 
   private:
     // In the order of the flow.
+    Result<void> start_spool();
+    void say_no_spool(const Error& error);
+    void use_spool(SpoolDirectory opened);
+    void retry_spool();
+    void move_to_opened();
+    SpoolOptions spool_options() const { return {.bytes_max = config_.spool_bytes_max}; }
     void set_sources();
     void look();
     void look_at_clock();
@@ -93,6 +86,7 @@ class Agent {
     void tell_identity();
     void seal();
     void spool_batch(const SealedBatch& batch);
+    void say_disk();
     void sync_spool();
     void thin_spool();
     void start_uplink();
@@ -141,6 +135,13 @@ class Agent {
     std::unique_ptr<Storage> storage_;
     UniqueFd spool_lock_;
     std::optional<Spool> spool_;
+    bool in_memory_ = false;  // the directory could not be opened yet
+    bool opening_busy_ = false;
+    MonoTime spool_tried_;
+    bool disk_works_ = true;                     // said so
+    std::string spool_error_;                    // said already
+    std::optional<SpoolDirectory> opened_late_;  // waits for what memory holds
+    std::string boot_id_;
     std::optional<HeadJournal> head_;
     std::string head_error_;            // said already
     std::uint64_t spooled_schema_ = 0;  // of the last batch
@@ -167,20 +168,10 @@ class Agent {
 
 Result<void> Agent::start() {
     RL_ASSIGN_OR_RETURN(root_, HostRoot::open(config_.root));
-    RL_ASSIGN_OR_RETURN(storage_, open_directory_storage(config_.spool_path));
-    RL_ASSIGN_OR_RETURN(spool_lock_, lock_spool(config_.spool_path));
+    boot_id_ = read_boot_id(*root_);
+    RL_TRY(start_spool());
     RL_ASSIGN_OR_RETURN(identity_,
                         Identity::establish(config_, *root_, config_.spool_path, true, clock_));
-    RL_ASSIGN_OR_RETURN(spool_,
-                        Spool::open(*storage_, SpoolOptions{.bytes_max = config_.spool_bytes_max}));
-    const auto recovered = recover_head(*storage_, *spool_, identity_->boot_id());
-    if (!recovered) {
-        log::warning("the head journal cannot be read, going on",
-                     {{"error", recovered.error().context}});
-    } else if (*recovered > 0) {
-        log::info("recovered the unfinished batch of the last run", {{"samples", *recovered}});
-    }
-    head_.emplace(*storage_, identity_->boot_id());
     set_sources();
 
     auto server =
@@ -207,6 +198,79 @@ Result<void> Agent::start() {
     return {};
 }
 
+// A directory that cannot be opened is no reason not to sample.
+Result<void> Agent::start_spool() {
+    auto opened = open_spool_directory(config_.spool_path, spool_options(), boot_id_);
+    if (opened) {
+        use_spool(std::move(*opened));
+        return {};
+    }
+    if (opened.error().code == Errc::unavailable) return fail(std::move(opened).error());
+    say_no_spool(opened.error());
+    spool_tried_ = clock_.mono_now();
+    in_memory_ = true;
+    storage_ = refusing_storage(opened.error());
+    spool_ = Spool::in_memory(*storage_, spool_options());
+    head_.emplace(*storage_, boot_id_);
+    return {};
+}
+
+void Agent::say_no_spool(const Error& error) {
+    if (std::exchange(spool_error_, error.context) == error.context) return;
+    log::error("the spool cannot be opened; batches wait in memory, and it is tried again",
+               {{"error", error.context}});
+}
+
+void Agent::use_spool(SpoolDirectory opened) {
+    if (!opened.head_error.empty()) {
+        log::warning("the head journal cannot be read, going on", {{"error", opened.head_error}});
+    } else if (opened.recovered_samples > 0) {
+        log::info("recovered the unfinished batch of the last run",
+                  {{"samples", opened.recovered_samples}});
+    }
+    spool_ = std::move(*opened.spool);
+    head_.emplace(*opened.storage, boot_id_);
+    storage_ = std::move(opened.storage);
+    spool_lock_ = std::move(opened.lock);
+    in_memory_ = false;
+}
+
+void Agent::retry_spool() {
+    if (!in_memory_) return;
+    if (opened_late_) return move_to_opened();
+    const MonoTime now = clock_.mono_now();
+    if (opening_busy_ || now - spool_tried_ < kSpoolRetry) return;
+    spool_tried_ = now;
+    opening_busy_ = true;
+    const auto opened = std::make_shared<Result<SpoolDirectory>>(
+        fail(Errc::unavailable, "the spool was not opened"));
+    net::run_in_worker(
+        loop_,
+        [opened, path = config_.spool_path, options = spool_options(), boot_id = boot_id_] {
+            *opened = open_spool_directory(path, options, boot_id);
+        },
+        [this, opened] {
+            opening_busy_ = false;
+            if (!*opened) return say_no_spool(opened->error());
+            opened_late_ = std::move(**opened);
+            move_to_opened();
+        });
+}
+
+// As soon as no batch is under way: a collector that has one must not get it again under the number
+// it will have.
+void Agent::move_to_opened() {
+    if (!spool_->may_be_taken_over()) return;
+    const std::uint64_t batches = spool_->stats().batches;
+    opened_late_->spool->take_over(*spool_);
+    use_spool(std::move(*opened_late_));
+    opened_late_.reset();
+    spool_error_.clear();
+    log::notice("the spool could be opened; what waited in memory is in it",
+                {{"batches", batches}});
+    if (uplink_) uplink_->on_spool_replaced();
+}
+
 void Agent::set_sources() {
     auto sources = make_sources(config_.sources, *root_);
     // The pipeline's own figures go with the agent's.
@@ -227,7 +291,9 @@ void Agent::look() {
     if (batch_ends && !clock_unset_) seal();
     look_at_clock();
     look_at_self();
+    retry_spool();
     spool_->retry();
+    say_disk();
     sync_spool();
     thin_spool();
     ask_ec2();
@@ -348,23 +414,29 @@ void Agent::seal() {
 }
 
 void Agent::spool_batch(const SealedBatch& batch) {
-    const bool disk_worked = spool_->stats().disk_error.empty();
     const std::uint64_t sequence = spool_->append(batch);
     head_->discard();
     log::debug("sealed", {{"sequence", sequence},
                           {"samples", batch.body.sample_count},
                           {"bytes", batch.body.columns.size()}});
-    const std::string& error = spool_->stats().disk_error;
-    if (disk_worked && !error.empty()) {
-        log::error("the spool cannot be written; batches wait in memory", {{"error", error}});
-    } else if (!disk_worked && error.empty()) {
-        log::notice("the spool can be written again");
-    }
+    say_disk();
     // Describing a schema takes several times its size for a moment; malloc would keep it for good.
     if (batch.body.schema_hash != std::exchange(spooled_schema_, batch.body.schema_hash))
         ::malloc_trim(0);
     sync_spool();
     if (uplink_) uplink_->on_batch(batch.body.schema_hash);
+}
+
+// When the spool's disk begins to refuse, and when it works again.
+void Agent::say_disk() {
+    const std::string& error = spool_->stats().disk_error;
+    if (in_memory_ || error.empty() == disk_works_) return;
+    disk_works_ = error.empty();
+    if (disk_works_) {
+        log::notice("the spool can be written again");
+    } else {
+        log::error("the spool cannot be written; batches wait in memory", {{"error", error}});
+    }
 }
 
 void Agent::sync_spool() {
@@ -552,6 +624,7 @@ void Agent::reload() {
 void Agent::stop() {
     if (std::exchange(stopping_, true)) return;
     look_timer_->stop();
+    if (opened_late_) move_to_opened();
     seal();
     spool_->retry();
     spool_->on_synced(spool_->take_unsynced().run());

@@ -43,11 +43,15 @@ void keep_id(const std::filesystem::path& directory, std::string_view machine,
 
 }  // namespace
 
+std::string read_boot_id(const HostRoot& root) {
+    return read_attribute(root, "proc/sys/kernel/random/boot_id").value_or("");
+}
+
 Result<Identity> Identity::establish(const AgentConfig& config, const HostRoot& root,
                                      const std::filesystem::path& directory, bool keep,
                                      const Clock& clock) {
     Identity identity;
-    identity.boot_id_ = read_attribute(root, "proc/sys/kernel/random/boot_id").value_or("");
+    identity.boot_id_ = read_boot_id(root);
     const Platform platform = detect_platform(root);
     const auto machine_id = read_machine_id(root);
     // An image, or a clone, has another instance id or hypervisor uuid.

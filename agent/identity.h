@@ -22,6 +22,9 @@ inline constexpr const char* kHostIdFile = "host_id";
 // What Hello can carry (common/wire).
 inline constexpr std::size_t kIdentityTagsMax = 64;
 
+// Of the running kernel; "" when it is not known.
+std::string read_boot_id(const HostRoot& root);
+
 class Identity {
   public:
     // The host id is the configured literal, or for "auto" the EC2 instance id, else the machine

@@ -104,6 +104,14 @@ class Spool {
     // Reads what an earlier run left. `storage` must outlive the spool. Fails only when the
     // directory cannot be read, or holds files of a newer version (Errc::unsupported).
     static Result<Spool> open(Storage& storage, const SpoolOptions& options);
+    // One that reads nothing and draws an epoch of its own, for as long as its directory cannot be
+    // opened: `storage` refuses everything, so its batches wait in memory, and may be sent.
+    static Spool in_memory(Storage& storage, const SpoolOptions& options);
+    // Whether another spool can take over what this one, in memory, holds: no collector may have a
+    // batch under the number it has here.
+    bool may_be_taken_over() const;
+    // Goes on with the batches and the counts of one in memory, under new numbers.
+    void take_over(Spool& in_memory);
 
     std::uint64_t epoch() const { return epoch_; }
     std::uint64_t next_sequence() const { return next_sequence_; }

@@ -41,6 +41,28 @@ Result<Spool> Spool::open(Storage& storage, const SpoolOptions& options) {
     return spool;
 }
 
+Spool Spool::in_memory(Storage& storage, const SpoolOptions& options) {
+    Spool spool(storage, options);
+    randombytes_buf(&spool.epoch_, sizeof spool.epoch_);
+    return spool;
+}
+
+bool Spool::may_be_taken_over() const {
+    return segments_.empty() && std::none_of(memory_.begin(), memory_.end(),
+                                             [](const Waiting& waiting) { return waiting.sent; });
+}
+
+void Spool::take_over(Spool& in_memory) {
+    for (Waiting& waiting : in_memory.memory_) {
+        waiting.sequence = next_sequence_++;
+        ++stats_.batches;
+        if (!memory_.empty() || !write(waiting)) keep_in_memory(std::move(waiting));
+    }
+    for (std::size_t i = 0; i < kDropReasons; ++i)
+        stats_.dropped_samples[i] += in_memory.stats_.dropped_samples[i];
+    stats_.disk_errors += in_memory.stats_.disk_errors;
+}
+
 Result<std::optional<std::uint64_t>> read_epoch(Storage& storage) {
     auto file = storage.open_read(kEpochFileName);
     if (!file && file.error().code == Errc::not_found) return std::optional<std::uint64_t>{};

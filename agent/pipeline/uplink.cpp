@@ -140,6 +140,11 @@ void Uplink::on_identity(wire::TextMap tags, wire::TextMap facts) {
     flush();
 }
 
+void Uplink::on_spool_replaced() {
+    carry_out(session_->on_spool_replaced());
+    flush();
+}
+
 void Uplink::on_tick() {
     carry_out(session_->on_tick());
     flush();

@@ -41,6 +41,7 @@ class Uplink {
     // A batch was sealed into the spool, under this schema.
     void on_batch(std::uint64_t schema_hash);
     void on_identity(wire::TextMap tags, wire::TextMap facts);
+    void on_spool_replaced();
     void on_tick();
     // The endpoint in use or tried last.
     const std::string& endpoint() const { return order_[attempt_ % order_.size()]; }

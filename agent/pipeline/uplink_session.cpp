@@ -287,6 +287,14 @@ UplinkActions UplinkSession::on_identity(wire::TextMap tags, wire::TextMap facts
     return actions;
 }
 
+UplinkActions UplinkSession::on_spool_replaced() {
+    UplinkActions actions;
+    welcomed_ = false;
+    if (state_ != UplinkState::disconnected)
+        end("the spool was opened, its numbers are other ones", kBackoffMin, actions);
+    return actions;
+}
+
 UplinkActions UplinkSession::on_tick() {
     UplinkActions actions;
     const MonoTime now = clock_->mono_now();

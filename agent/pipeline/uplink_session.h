@@ -74,6 +74,8 @@ class UplinkSession {
     UplinkActions on_batch(std::uint64_t schema_hash);
     // What is known of the host has changed; the collector is told at once, or with the next Hello.
     UplinkActions on_identity(wire::TextMap tags, wire::TextMap facts);
+    // The spool's batches have other numbers now, of another epoch.
+    UplinkActions on_spool_replaced();
     // To be called about once a second: timeouts.
     UplinkActions on_tick();
     // The transport lost the connection, or could not make one.

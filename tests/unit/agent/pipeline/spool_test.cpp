@@ -318,6 +318,39 @@ TEST_CASE("sync work covers what was appended, and a failed sync moves on to a f
     REQUIRE(held(spool) == Held{1, 2, 3});
 }
 
+TEST_CASE("a spool in memory is taken over once no batch of it is under way", "[spool]") {
+    FaultyStorage sick;
+    sick.refuse_changes(EACCES);
+    sick.refuse_reads(EACCES);
+    Spool memory = Spool::in_memory(sick, {1U << 20, 1000, 1U << 20});
+    for (std::uint32_t i = 1; i <= 20; ++i)
+        memory.append(make_batch(i));  // the first ones do not fit
+    const std::uint64_t lost = dropped(memory, DropReason::memory_full);
+    REQUIRE(lost > 0);
+    REQUIRE(memory.epoch() != 0);
+    REQUIRE_FALSE(memory.stats().disk_error.empty());
+
+    FaultyStorage storage;
+    reopened(storage).append(make_batch(1000));  // of an earlier run
+    Spool disk = reopened(storage);
+    memory.note_sent(20);
+    REQUIRE_FALSE(memory.may_be_taken_over());
+    ack(memory, 20);
+    REQUIRE(memory.may_be_taken_over());
+    const Held in_memory = held(memory);
+    disk.take_over(memory);
+    memory = std::move(disk);
+    REQUIRE_FALSE(memory.may_be_taken_over());
+    REQUIRE(held(memory).size() == 1 + in_memory.size());
+    REQUIRE(held(memory).front() == 1);
+    REQUIRE(samples_of(memory, 1) == 1000);
+    for (std::size_t i = 0; i < in_memory.size(); ++i)
+        REQUIRE(samples_of(memory, held(memory)[i + 1]) == in_memory[i]);
+    REQUIRE(dropped(memory, DropReason::memory_full) == lost);
+    REQUIRE(memory.stats().memory_batches == 0);
+    REQUIRE(held(reopened(storage)).size() == 1 + in_memory.size());
+}
+
 TEST_CASE("nothing is synced on the thread that appends, and a new segment's name is synced too",
           "[spool]") {
     FaultyStorage storage;

@@ -1,6 +1,7 @@
 #include "agent/pipeline/uplink_session.h"
 
 #include <array>
+#include <cerrno>
 
 #include "tests/support/catch.h"
 #include "tests/support/faulty_storage.h"
@@ -321,6 +322,32 @@ TEST_CASE("an identity that changes before the Welcome is told after it", "[upli
     REQUIRE(only<wire::Hello>(f.welcome(4)).tags == wire::TextMap{{"a", "2"}});
     REQUIRE(f.welcome(4).send.empty());
     REQUIRE(f.session.state() == UplinkState::streaming);
+}
+
+TEST_CASE("a spool that was replaced is greeted anew, and nothing of the old numbers is believed",
+          "[uplink]") {
+    Fixture f;
+    test::FaultyStorage sick;
+    sick.refuse_changes(EACCES);
+    f.spool_batches(2);
+    Spool disk = std::move(*Spool::open(f.storage, {}));
+    f.spool = Spool::in_memory(sick, {});
+    f.connect(4);
+    REQUIRE(sent(f.live()) == "l1");
+    const std::uint64_t epoch = f.spool.epoch();
+    REQUIRE_FALSE(f.spool.may_be_taken_over());
+    f.ack({1});
+    f.spool_batches(1);  // not sent: on_batch comes later
+    REQUIRE(f.spool.may_be_taken_over());
+    disk.take_over(f.spool);
+    f.spool = std::move(disk);
+    REQUIRE(f.session.on_spool_replaced().reconnect_in);
+    REQUIRE(f.session.state() == UplinkState::disconnected);
+    const auto hello = only<wire::Hello>(f.session.on_connected(f.hash));
+    REQUIRE(hello.epoch == f.spool.epoch());
+    REQUIRE(hello.epoch != epoch);
+    REQUIRE(hello.next_sequence == 4);
+    REQUIRE(sent(f.welcome(4, {{1, 1}})) == "2 3");
 }
 
 TEST_CASE("a refusal that only an operator can lift backs off long and is shown", "[uplink]") {
