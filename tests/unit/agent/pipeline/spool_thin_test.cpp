@@ -1,14 +1,18 @@
 #include "agent/pipeline/spool_thin.h"
 
+#include <algorithm>
 #include <array>
-#include <cmath>
-#include <limits>
+#include <cerrno>
+#include <chrono>
+#include <cstdio>
+#include <map>
 #include <random>
 
 #include "agent/pipeline/spool_inspect.h"
 #include "common/wire/block_codec.h"
 #include "tests/support/catch.h"
 #include "tests/support/faulty_storage.h"
+#include "tests/support/temp_dir.h"
 #include "tests/unit/agent/pipeline/batches.h"
 
 namespace ridgeline::agent {
@@ -376,6 +380,113 @@ TEST_CASE("thinning is done in small steps", "[thin]") {
     REQUIRE(steps > 10);
     spool.finish_thinning(*work);
     REQUIRE(spool.stats().thinned_samples > 0);
+}
+
+// The host of research: 129 series, 66 of them counters; 46 never change, the rest walk.
+class Host {
+  public:
+    Host() {
+        for (int i = 0; i < 129; ++i) {
+            const bool counter = i < 66;
+            schema_.groups[0].series.push_back({counter   ? "system.cpu.time"
+                                                : i < 114 ? "system.memory.usage"
+                                                          : "system.cpu.utilization",
+                                                {{"n", std::to_string(i)}}});
+            values_.push_back(counter ? 1e6 : i < 114 ? 5e5 : 0.5);
+        }
+        encoded_ = std::make_shared<const std::string>(wire::encode_schema(schema_));
+        hash_ = schema_hash(schema_);
+    }
+    SealedBatch next() {
+        SampleGroup group;
+        group.series_count = values_.size();
+        group.values.resize(values_.size() * kSecondsPerBatch);
+        for (std::size_t i = 0; i < kSecondsPerBatch; ++i, ++second_) {
+            group.timestamps_ms.push_back(kStart_ms + second_ * 1000);
+            for (std::size_t n = 0; n < values_.size(); ++n) {
+                step(n);
+                group.values[n * kSecondsPerBatch + i] = values_[n];
+            }
+        }
+        SealedBatch batch;
+        batch.schema = encoded_;
+        batch.body.schema_hash = hash_;
+        batch.body.sealed_wall_ms = group.timestamps_ms.back();
+        batch.body.sample_count = static_cast<std::uint32_t>(group.values.size());
+        batch.body.columns = wire::encode_block({{group}});
+        return batch;
+    }
+
+  private:
+    void step(std::size_t n) {
+        if (n % 14 < 5) return;
+        if (n < 66) {
+            values_[n] += static_cast<double>(rng_() % 200);
+        } else if (n < 114) {
+            values_[n] += static_cast<double>(rng_() % 2001) - 1000;
+        } else {
+            values_[n] = static_cast<double>(rng_() % 10'000) / 10'000;
+        }
+    }
+
+    Schema schema_{{{"host", {}}}};
+    SharedSchema encoded_;
+    std::uint64_t hash_ = 0;
+    std::vector<double> values_;
+    std::mt19937 rng_{7};
+    std::int64_t second_ = 0;
+};
+
+// A figure, not a test of every build: test_agent_pipeline "[week]"
+TEST_CASE("a week without a collector in 16 MiB", "[.][week]") {
+    test::TempDir directory;
+    auto storage = open_directory_storage(directory.path()).value();
+    Spool spool = reopened(*storage, {.bytes_max = 16U << 20});
+    Host host;
+    std::uint64_t samples = 0;
+    std::chrono::nanoseconds longest{0};
+    std::chrono::nanoseconds thinning{0};
+    constexpr int kWeek = 7 * 24 * 360;
+    for (int i = 0; i < kWeek; ++i) {
+        const auto batch = host.next();
+        samples += batch.body.sample_count;
+        spool.append(batch);
+        for (auto work = spool.begin_thinning(); work; work = spool.begin_thinning()) {
+            while (!work->done()) {
+                const auto begin = std::chrono::steady_clock::now();
+                work->step();
+                const auto took = std::chrono::steady_clock::now() - begin;
+                longest = std::max<std::chrono::nanoseconds>(longest, took);
+                thinning += took;
+            }
+            spool.finish_thinning(*work);
+        }
+    }
+    std::map<std::uint32_t, std::uint64_t> seconds;
+    std::uint64_t held = 0;
+    std::int64_t oldest_ms = 0;
+    std::int64_t last_ms = 0;
+    for (auto next = spool.oldest(); next; next = spool.next_held(*next + 1)) {
+        const auto body = wire::decode_body(spool.read(*next).value(), wire::Limits{}).value();
+        held += body.sample_count;
+        const auto range = wire::range_of(body, *next).value();
+        seconds[body.resolution_s] += 10 * (range.last - range.first + 1);
+        if (oldest_ms == 0) oldest_ms = body.sealed_wall_ms;
+        last_ms = body.sealed_wall_ms;
+    }
+    std::printf("%.1f MiB on disk; %llu samples taken, %llu held, %llu thinned, %llu dropped\n",
+                static_cast<double>(spool.stats().bytes) / 1048576,
+                static_cast<unsigned long long>(samples), static_cast<unsigned long long>(held),
+                static_cast<unsigned long long>(spool.stats().thinned_samples),
+                static_cast<unsigned long long>(dropped(spool)));
+    for (const auto& [resolution_s, length] : seconds)
+        std::printf("%2u s: %.1f h\n", std::max(1U, resolution_s),
+                    static_cast<double>(length) / 3600);
+    std::printf("covered: %.1f h; thinning: %.1f s of CPU, the longest step %.1f ms\n",
+                static_cast<double>(last_ms - oldest_ms) / 3.6e6,
+                std::chrono::duration<double>(thinning).count(),
+                std::chrono::duration<double, std::milli>(longest).count());
+    REQUIRE(held + spool.stats().thinned_samples + dropped(spool) == samples);
 }
 
 }  // namespace
