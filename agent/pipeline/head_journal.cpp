@@ -73,8 +73,10 @@ struct Rounds {
 
 }  // namespace
 
-Result<SegmentScan> scan_head(Storage& storage) {
-    return scan_segment(storage, kHeadFileName, kHeadFormat, [](const Record&) {});
+Result<SegmentScan> scan_head(Storage& storage, std::string& boot_id) {
+    return scan_segment(storage, kHeadFileName, kHeadFormat, [&](const Record& record) {
+        if (record.type == kBootRecord) boot_id = as_text(record.payload);
+    });
 }
 
 Result<std::optional<HeadJournal::Recovered>> HeadJournal::recover(Storage& storage,

@@ -35,8 +35,8 @@ namespace ridgeline::agent {
 
 inline constexpr std::string_view kHeadFileName = "head";
 
-// The whole of the file there is, for reports.
-Result<SegmentScan> scan_head(Storage& storage);
+// The whole of the file there is, for reports; `boot_id` becomes the one it was written under.
+Result<SegmentScan> scan_head(Storage& storage, std::string& boot_id);
 
 class HeadJournal {
   public:

@@ -123,7 +123,8 @@ Result<void> inspect_segment(Storage& storage, const std::string& name, bool new
 
 Result<void> inspect_head(Storage& storage, SpoolReport& report) {
     for (int attempt = 1;; ++attempt) {
-        const auto head = scan_head(storage);
+        std::string boot_id;
+        const auto head = scan_head(storage, boot_id);
         if (!head && head.error().code == Errc::not_found) return {};
         if (!head && head.error().code != Errc::corrupt) return fail(head.error());
         const bool damaged = !head || !head->damage.empty();
@@ -133,7 +134,7 @@ Result<void> inspect_head(Storage& storage, SpoolReport& report) {
                                      head ? head->tail_bytes : 0,
                                      head ? head->damage : head.error().context});
         }
-        RL_ASSIGN_OR_RETURN(const auto recovered, HeadJournal::recover(storage));
+        RL_ASSIGN_OR_RETURN(const auto recovered, HeadJournal::recover(storage, boot_id));
         if (recovered) report.head_sequence = recovered->sequence;
         if (recovered && recovered->batch)
             report.head_samples = recovered->batch->body.sample_count;

@@ -53,7 +53,7 @@ void cut(FaultyStorage& storage, const std::string& name, std::size_t bytes) {
 TEST_CASE("an inspected spool is told in full and not changed", "[spool]") {
     FaultyStorage storage;
     fill(storage);
-    HeadJournal head(storage);
+    HeadJournal head(storage, "a boot");
     Batcher batcher;
     batcher.begin_round("cpu", {from_unix_ms(kStart_ms), {}});
     batcher.record(batcher.declare("system.uptime", {}), 1);

@@ -210,7 +210,7 @@ TEST_CASE("thinning keeps the books through any story", "[thin]") {
             story.step();
         thinned += story.thinned();
     }
-    REQUIRE(thinned > 10'000);
+    REQUIRE(thinned > 5'000);
 }
 
 }  // namespace
