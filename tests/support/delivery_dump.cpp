@@ -96,7 +96,7 @@ Result<void> dump_spool(Storage& storage) {
 }
 
 Result<void> dump_segment(Storage& storage, const std::string& name) {
-    auto reader = SegmentReader::open(storage, name, agent::spool_format::kMagic);
+    auto reader = SegmentReader::open(storage, name, agent::spool_format::kFormat);
     if (!reader) return {};  // its header was not synced
     std::map<std::uint64_t, std::string> schemas;
     for (;;) {
