@@ -132,21 +132,35 @@ void Ingest::handle(std::string_view connection, std::string_view host, const wi
     std::erase_if(peers_, [&](const auto& peer) { return peer.second.host == host; });
     peers_[std::string(connection)] = Peer{std::string(host), hello.can_wait};
 
+    if (const SequenceSet* known = log_.book().find(host, hello.epoch);
+        known != nullptr && hello.first_unacked > 1) {
+        // What the agent no longer holds and never came here is lost for good.
+        count_losses(host, state, known->missing(1, hello.first_unacked - 1));
+    }
+    // Sequences that are in the log but not yet durable must not be promised, and must not be kept
+    // from an agent that a crash made forget them either: it would give them to other batches,
+    // which would be taken for duplicates. So it hears of them when they are durable, or gone.
+    std::erase_if(waiting_hellos_, [&](const WaitingHello& other) { return other.host == host; });
+    LogPosition wait_for = 0;
+    for (const PendingAck& pending : pending_acks_) {
+        if (pending.epoch == hello.epoch) wait_for = pending.position;
+    }
+    if (wait_for > 0) {
+        waiting_hellos_.push_back(
+            {wait_for, std::string(connection), std::string(host), hello.epoch});
+    } else {
+        welcome(connection, host, hello.epoch, out);
+    }
+}
+
+void Ingest::welcome(std::string_view connection, std::string_view host, std::uint64_t epoch,
+                     Replies& out) {
     wire::Welcome welcome;
     welcome.collector_version = RIDGELINE_VERSION;
     welcome.credit = limits_.credit;
-    welcome.server_wall_ms = to_unix_ms(now);
-    if (const SequenceSet* known = log_.book().find(host, hello.epoch)) {
-        // What the agent no longer holds and never came here is lost for good.
-        if (hello.first_unacked > 1)
-            count_losses(host, state, known->missing(1, hello.first_unacked - 1));
-        // Sequences that are in the log but not yet durable must not be promised: they get their
-        // ack when they are.
-        SequenceSet durable = *known;
-        for (const PendingAck& pending : pending_acks_) {
-            if (pending.epoch == hello.epoch) durable.erase_range(pending.range);
-        }
-        welcome.durable = durable.ranges();
+    welcome.server_wall_ms = to_unix_ms(clock_.wall_now());
+    if (const SequenceSet* known = log_.book().find(host, epoch)) {
+        welcome.durable = known->ranges();
         if (welcome.durable.size() > limits_.wire.ranges_per_welcome) {
             welcome.durable.resize(limits_.wire.ranges_per_welcome);
         }
@@ -373,10 +387,18 @@ void Ingest::on_durable(LogPosition position, Replies& out) {
         }
         pending_acks_.pop_front();
     }
+    std::erase_if(waiting_hellos_, [&](const WaitingHello& hello) {
+        if (hello.position > position) return false;
+        if (peers_.contains(hello.connection))
+            welcome(hello.connection, hello.host, hello.epoch, out);
+        return true;
+    });
 }
 
 void Ingest::on_sync_failed() {
     pending_acks_.clear();
+    for (WaitingHello& hello : waiting_hellos_)
+        hello.position = 0;
 }
 
 bool Ingest::connected(std::string_view host) const {

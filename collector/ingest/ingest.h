@@ -101,9 +101,10 @@ class Ingest {
     bool flooding(std::string_view host);
     // New limits, in force from now on.
     void change(const IngestLimits& limits);
-    // The log is durable up to `position`: the acks that waited for it.
+    // The log is durable up to `position`: the acks and Welcomes that waited for it.
     void on_durable(LogPosition position, std::vector<Outgoing>& out);
-    // A sync failed: what lies past the durable position was cut off and will be sent again.
+    // A sync failed: what lies past the durable position was cut off and will be sent again. To be
+    // followed by on_durable().
     void on_sync_failed();
 
     const IngestStats& stats() const { return stats_; }
@@ -142,6 +143,8 @@ class Ingest {
                 Replies& out);
     void handle(std::string_view connection, std::string_view host, wire::SchemaReply& reply,
                 Replies& out);
+    void welcome(std::string_view connection, std::string_view host, std::uint64_t epoch,
+                 Replies& out);
     void reject(std::string_view connection, std::uint64_t epoch, std::uint64_t sequence,
                 wire::RejectReason reason, std::string detail, Replies& out);
     bool admissible(std::string_view connection, std::string_view host, const wire::Batch& batch,
@@ -166,6 +169,13 @@ class Ingest {
     std::map<std::string, std::list<KnownSchema>, std::less<>>
         schemas_;                          // by host, the last used first
     std::deque<PendingAck> pending_acks_;  // ascending by position
+    struct WaitingHello {
+        LogPosition position;  // its Welcome waits for the log to be durable up to there
+        std::string connection;
+        std::string host;
+        std::uint64_t epoch;
+    };
+    std::vector<WaitingHello> waiting_hellos_;  // one a host at most
 };
 
 }  // namespace ridgeline::collector

@@ -106,8 +106,13 @@ TEST_CASE("a welcome does not promise what is only in the page cache", "[ingest]
     gate.hear(gate.batch(1));
     gate.sync();
     gate.hear(gate.batch(2));
+    // The agent may have forgotten number 2 and would give it to another batch: it is told when
+    // 2 is durable, and not before.
+    gate.said.clear();
     gate.hello();
-    CHECK(gate.last<wire::Welcome>().durable == std::vector<wire::SequenceRange>{{1, 1}});
+    CHECK(gate.said.empty());
+    gate.sync();
+    CHECK(gate.last<wire::Welcome>().durable == std::vector<wire::SequenceRange>{{1, 2}});
 }
 
 TEST_CASE("an unknown schema is asked for and the batch taken when it comes again", "[ingest]") {
