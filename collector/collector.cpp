@@ -135,6 +135,7 @@ Result<void> Collector::open_storage() {
     // A small cap needs small segments: whole ones are dropped.
     log_options.segment_bytes =
         std::clamp<std::uint64_t>(config_.storage.max_size_bytes / 16, 1U << 20, 64U << 20);
+    log_options.segment_bytes_max = config_.storage.max_size_bytes / 16;
     log_options.window = config_.storage.window;
     RL_ASSIGN_OR_RETURN(log_storage_, open_directory_storage(config_.storage.path / "log"));
     RL_ASSIGN_OR_RETURN(log_, Log::open(*log_storage_, log_options, clock_));

@@ -129,8 +129,14 @@ void Ingest::handle(std::string_view connection, std::string_view host, const wi
     log_.set_host(info);
     // One connection a host: an agent that comes back has left its old one, which nobody tells a
     // ROUTER.
-    std::erase_if(peers_, [&](const auto& peer) { return peer.second.host == host; });
-    peers_[std::string(connection)] = Peer{std::string(host), hello.can_wait};
+    if (const auto was = peers_.find(connection); was != peers_.end()) {
+        connections_.erase(was->second.host);
+        peers_.erase(was);
+    }
+    std::string& current = connections_[std::string(host)];
+    peers_.erase(current);
+    current = connection;
+    peers_[current] = Peer{std::string(host), hello.can_wait};
 
     if (const SequenceSet* known = log_.book().find(host, hello.epoch);
         known != nullptr && hello.first_unacked > 1) {
@@ -266,15 +272,15 @@ bool Ingest::times_are_plausible(const SampleBlock& block) const {
     });
 }
 
-const Ingest::KnownSchema* Ingest::find_schema(std::string_view host, std::uint64_t hash) {
+const SharedSchema* Ingest::find_schema(std::string_view host, std::uint64_t hash) {
     const auto it = schemas_.find(host);
     if (it == schemas_.end()) return nullptr;
     auto& list = it->second;
     const auto found = std::find_if(list.begin(), list.end(),
-                                    [&](const KnownSchema& s) { return s.hash == hash; });
+                                    [&](const ListedSchema& s) { return s.known->hash == hash; });
     if (found == list.end()) return nullptr;
     list.splice(list.begin(), list, found);
-    return &list.front();
+    return list.front().known.get();
 }
 
 void Ingest::handle(std::string_view connection, std::string_view host, const wire::Batch& batch,
@@ -310,7 +316,7 @@ void Ingest::handle(std::string_view connection, std::string_view host, const wi
     }
     // What is in the log already costs little; all that comes after this does not.
     if (postponed(connection, host, batch, out)) return;
-    const KnownSchema* schema = find_schema(host, body->schema_hash);
+    const SharedSchema* schema = find_schema(host, body->schema_hash);
     if (schema == nullptr) {
         ++stats_.schema_requests;
         out.push_back({std::string(connection), wire::SchemaRequest{body->schema_hash}});
@@ -359,10 +365,13 @@ void Ingest::handle(std::string_view connection, std::string_view host, wire::Sc
         return;
     }
     auto& list = schemas_[std::string(host)];
-    std::erase_if(list, [&](const KnownSchema& s) { return s.hash == reply.schema_hash; });
+    std::erase_if(list, [&](const ListedSchema& s) { return s.known->hash == reply.schema_hash; });
     const std::size_t weight = schema_weight(reply.schema);
-    list.push_front(
-        {reply.schema_hash, wire::encode_schema(reply.schema), std::move(reply.schema), weight});
+    std::string encoded = wire::encode_schema(reply.schema);
+    auto known = schema_pool_.find(reply.schema_hash, encoded);
+    if (!known)
+        known = schema_pool_.add(reply.schema_hash, std::move(encoded), std::move(reply.schema));
+    list.push_front({std::move(known), weight});
     std::size_t total = 0;
     std::size_t kept = 0;
     for (auto it = list.begin(); it != list.end() && kept < limits_.schemas_per_host; ++it) {
@@ -405,8 +414,7 @@ bool Ingest::connected(std::string_view host) const {
     const auto state = hosts_.find(host);
     return state != hosts_.end() &&
            clock_.wall_now() - state->second.last_seen < limits_.silent_after &&
-           std::any_of(peers_.begin(), peers_.end(),
-                       [&](const auto& peer) { return peer.second.host == host; });
+           connections_.contains(host);
 }
 
 }  // namespace ridgeline::collector

@@ -15,6 +15,7 @@
 
 #include "collector/ingest/host_quota.h"
 #include "collector/log/log.h"
+#include "collector/log/schema_pool.h"
 #include "common/base/clock.h"
 #include "common/wire/messages.h"
 
@@ -113,10 +114,8 @@ class Ingest {
     bool connected(std::string_view host) const;
 
   private:
-    struct KnownSchema {
-        std::uint64_t hash = 0;
-        std::string encoded;
-        Schema schema;
+    struct ListedSchema {
+        std::shared_ptr<const SharedSchema> known;
         std::size_t weight = 0;  // series, those with much text counted several times
     };
     struct Peer {
@@ -156,7 +155,7 @@ class Ingest {
     InFlightAllowance allowance() const;
     Account& account(std::string_view host);
     bool times_are_plausible(const SampleBlock& block) const;
-    const KnownSchema* find_schema(std::string_view host, std::uint64_t hash);
+    const SharedSchema* find_schema(std::string_view host, std::uint64_t hash);
 
     Log& log_;
     const Clock& clock_;
@@ -166,7 +165,9 @@ class Ingest {
     std::map<std::string, HostState, std::less<>> hosts_;
     std::map<std::string, Account, std::less<>> accounts_;  // by host; enrolled ones only come here
     std::map<std::string, Peer, std::less<>> peers_;        // by connection
-    std::map<std::string, std::list<KnownSchema>, std::less<>>
+    std::map<std::string, std::string, std::less<>> connections_;  // by host
+    SchemaPool schema_pool_;
+    std::map<std::string, std::list<ListedSchema>, std::less<>>
         schemas_;                          // by host, the last used first
     std::deque<PendingAck> pending_acks_;  // ascending by position
     struct WaitingHello {

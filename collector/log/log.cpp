@@ -20,6 +20,8 @@ std::string segment_name(LogPosition base) {
 }
 
 constexpr std::int64_t kUnknownMs = 0;
+// The share of a segment that hosts and schemas may be, as one in so many.
+constexpr std::uint64_t kContextShare = 8;
 
 // The next record; nullopt where the sound ones end. Only what the disk refuses is an error.
 Result<std::optional<Record>> next_sound(SegmentReader& reader) {
@@ -79,6 +81,7 @@ Result<void> Log::recover() {
     }
     hosts_written_.clear();
     schemas_written_.clear();
+    context_bytes_ = 0;
     RL_TRY(recover_last(first + 1 == segments_.size()));
     durable_ = end_;
     return {};
@@ -133,12 +136,14 @@ void Log::recall(const Record& record, bool believe_snapshot) {
             }
             break;
         case LogRecordType::host:
+            context_bytes_ += record.payload.size();
             if (auto host = decode_host_record(payload)) {
                 hosts_written_.insert(host->host_id);
                 hosts_[host->host_id] = std::move(*host);
             }
             break;
         case LogRecordType::schema:
+            context_bytes_ += record.payload.size();
             if (const auto schema = decode_schema_record(payload)) {
                 schemas_written_.emplace(std::string(schema->host), schema->hash);
             }
@@ -182,6 +187,7 @@ Result<void> Log::begin_segment() {
     writer_.reset();
     hosts_written_.clear();
     schemas_written_.clear();
+    context_bytes_ = 0;
     RL_ASSIGN_OR_RETURN(SegmentWriter writer,
                         SegmentWriter::create(storage_, segment_name(end_), kLogFormat, end_,
                                               options_.segment_bytes));
@@ -205,7 +211,18 @@ Result<void> Log::write(LogRecordType type, std::string_view payload) {
     RL_TRY(writer_->append(static_cast<std::uint8_t>(type), as_bytes(payload)));
     end_ = writer_->base() + writer_->size_bytes();
     segments_.back().end = end_;
+    if (type == LogRecordType::host || type == LogRecordType::schema)
+        context_bytes_ += payload.size();
     return {};
+}
+
+// Every host is repeated in every segment. Ten thousand of them are more than one of the usual size
+// holds: of such a log seven bytes in eight would be schemas.
+bool Log::segment_is_full() const {
+    const std::uint64_t wanted =
+        std::clamp(context_bytes_ * kContextShare, options_.segment_bytes,
+                   std::max(options_.segment_bytes, options_.segment_bytes_max));
+    return writer_->size_bytes() >= wanted;
 }
 
 Result<void> Log::write_context(const LogAppend& batch) {
@@ -230,7 +247,7 @@ Result<void> Log::write_context(const LogAppend& batch) {
 
 Result<LogPosition> Log::append(const LogAppend& batch) {
     const auto attempt = [&]() -> Result<LogPosition> {
-        if (!writer_ || writer_->size_bytes() >= options_.segment_bytes) RL_TRY(begin_segment());
+        if (!writer_ || segment_is_full()) RL_TRY(begin_segment());
         RL_TRY(write_context(batch));
         const LogPosition position = end_;
         const std::int64_t received_ms = to_unix_ms(clock_.wall_now());

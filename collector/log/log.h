@@ -29,6 +29,8 @@ namespace ridgeline::collector {
 
 struct LogOptions {
     std::uint64_t segment_bytes = 64U << 20;
+    // A segment goes on up to here while the hosts and schemas it repeats are much of it.
+    std::uint64_t segment_bytes_max = 0;  // 0: no further than segment_bytes
     std::uint64_t max_size_bytes = 8ULL << 30;
     std::chrono::milliseconds window = std::chrono::hours{24};
 };
@@ -141,6 +143,7 @@ class Log {
     Result<void> write(LogRecordType type, std::string_view payload);
     Result<void> write_context(const LogAppend& batch);
     void drop_segment(std::size_t index);
+    bool segment_is_full() const;
 
     Storage& storage_;
     LogOptions options_;
@@ -158,6 +161,7 @@ class Log {
     std::map<std::string, HostInfo, std::less<>> hosts_;
     std::set<std::string, std::less<>> hosts_written_;                 // in the active segment
     std::set<std::pair<std::string, std::uint64_t>> schemas_written_;  // in the active segment
+    std::uint64_t context_bytes_ = 0;  // of host and schema records in the active segment
     std::map<std::string, LogPosition> holds_;
     LogStats stats_;
     std::string trouble_;

@@ -42,9 +42,16 @@ bool RecordDecoder::learn(const Record& record) {
     KnownSchema& known = schemas_[{std::string(schema_record->host), schema_record->hash}];
     known.in_this_segment = true;
     if (known.schema) return true;
-    auto schema = wire::decode_schema(schema_record->schema, reading_limits());
-    if (!schema) return false;
-    known.schema = std::make_shared<const Schema>(std::move(*schema));
+    auto shared = pool_.find(schema_record->hash, schema_record->schema);
+    if (!shared) {
+        auto schema = wire::decode_schema(schema_record->schema, reading_limits());
+        if (!schema) return false;
+        shared =
+            pool_.add(schema_record->hash, std::string(schema_record->schema), std::move(*schema));
+    }
+    // A pointer of this host's own: whoever counts its users does not count other hosts'.
+    const Schema* schema = &shared->schema;
+    known.schema = {std::make_shared<decltype(shared)>(std::move(shared)), schema};
     return true;
 }
 

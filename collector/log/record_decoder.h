@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "collector/log/log_batch.h"
+#include "collector/log/schema_pool.h"
 #include "common/base/result.h"
 #include "common/segment/segment.h"
 
@@ -31,6 +32,7 @@ class RecordDecoder {
     LogPosition base_ = 0;
     std::map<std::string, std::shared_ptr<const HostInfo>, std::less<>> hosts_;
     std::map<std::pair<std::string, std::uint64_t>, KnownSchema> schemas_;
+    SchemaPool pool_;
 };
 
 }  // namespace ridgeline::collector

@@ -44,21 +44,70 @@ WindowSeries::Samples WindowSeries::open(const Chunk& chunk) {
     return samples;
 }
 
-void WindowSeries::seal_head_if_full() {
-    while (head_times_.size() >= kChunkSamples) {
-        chunks_.push_back(seal(std::span(head_times_).first(kChunkSamples),
-                               std::span(head_values_).first(kChunkSamples)));
-        head_times_.erase(head_times_.begin(), head_times_.begin() + kChunkSamples);
-        head_values_.erase(head_values_.begin(), head_values_.begin() + kChunkSamples);
+std::vector<std::int64_t> WindowSeries::head_times() const {
+    if (!irregular_times_.empty()) return irregular_times_;
+    std::vector<std::int64_t> times(head_values_.size());
+    for (std::size_t i = 0; i < times.size(); ++i)
+        times[i] = head_first_ms_ + static_cast<std::int64_t>(i) * head_step_ms_;
+    return times;
+}
+
+// Whether the head's times and these are in one step.
+bool WindowSeries::continues_head(std::span<const std::int64_t> times_ms) const {
+    if (!irregular_times_.empty()) return false;
+    const auto held = static_cast<std::int64_t>(head_values_.size());
+    const std::int64_t first = held == 0 ? times_ms[0] : head_first_ms_;
+    std::int64_t step = head_step_ms_;
+    if (held == 1) step = times_ms[0] - first;
+    if (held == 0) step = times_ms.size() > 1 ? times_ms[1] - first : 0;
+    for (std::size_t i = 0; i < times_ms.size(); ++i) {
+        if (times_ms[i] != first + (held + static_cast<std::int64_t>(i)) * step) return false;
     }
+    return true;
+}
+
+// `times_ms` are later than all that is there.
+void WindowSeries::extend_head(std::span<const std::int64_t> times_ms,
+                               std::span<const double> values) {
+    const std::size_t size = head_values_.size() + values.size();
+    if (!continues_head(times_ms)) {
+        irregular_times_ = head_times();
+        irregular_times_.insert(irregular_times_.end(), times_ms.begin(), times_ms.end());
+    } else if (head_values_.empty()) {
+        head_first_ms_ = times_ms[0];
+        head_step_ms_ = times_ms.size() > 1 ? times_ms[1] - times_ms[0] : 0;
+    } else if (head_values_.size() == 1) {
+        head_step_ms_ = times_ms[0] - head_first_ms_;
+    }
+    // It never holds more than a chunk for long, so that is what it grows to and no further.
+    if (size > head_values_.capacity()) {
+        const std::size_t doubled = std::min(2 * head_values_.capacity(), kChunkSamples);
+        head_values_.reserve(std::max(size, doubled));
+    }
+    head_values_.insert(head_values_.end(), values.begin(), values.end());
+}
+
+void WindowSeries::seal_head_if_full() {
+    if (head_values_.size() < kChunkSamples) return;
+    const std::vector<std::int64_t> times = head_times();
+    std::size_t sealed = 0;
+    for (; head_values_.size() - sealed >= kChunkSamples; sealed += kChunkSamples) {
+        chunks_.push_back(seal(std::span(times).subspan(sealed, kChunkSamples),
+                               std::span(head_values_).subspan(sealed, kChunkSamples)));
+    }
+    const std::vector<double> rest(head_values_.begin() + static_cast<std::ptrdiff_t>(sealed),
+                                   head_values_.end());
+    head_values_.clear();
+    if (head_values_.capacity() > kChunkSamples) head_values_.shrink_to_fit();
+    irregular_times_ = {};
+    if (!rest.empty()) extend_head(std::span(times).subspan(sealed), rest);
 }
 
 std::size_t WindowSeries::append(std::span<const std::int64_t> times_ms,
                                  std::span<const double> values, std::vector<std::size_t>* fresh) {
     if (times_ms.empty()) return 0;
     if (times_ms.front() > latest_ms_) {
-        head_times_.insert(head_times_.end(), times_ms.begin(), times_ms.end());
-        head_values_.insert(head_values_.end(), values.begin(), values.end());
+        extend_head(times_ms, values);
         latest_ms_ = times_ms.back();
         latest_value_ = values.back();
         seal_head_if_full();
@@ -106,7 +155,9 @@ void WindowSeries::insert_late(std::span<const std::int64_t> times, std::span<co
         }
         i += n;
     }
-    merge_into(head_times_, head_values_, times.subspan(i), values.subspan(i), i, is_new);
+    if (i == times.size()) return;
+    irregular_times_ = head_times();
+    merge_into(irregular_times_, head_values_, times.subspan(i), values.subspan(i), i, is_new);
     seal_head_if_full();
 }
 
@@ -125,21 +176,21 @@ void WindowSeries::for_each(std::int64_t from_ms, std::int64_t to_ms,
         const Samples samples = open(*chunk);
         visit_range(samples.times, samples.values);
     }
-    visit_range(head_times_, head_values_);
+    if (latest_ms_ >= from_ms) visit_range(head_times(), head_values_);
 }
 
 void WindowSeries::trim(std::int64_t oldest_ms) {
     const auto keep = std::find_if(chunks_.begin(), chunks_.end(),
                                    [&](const Chunk& c) { return c.last_ms >= oldest_ms; });
     chunks_.erase(chunks_.begin(), keep);
-    if (!head_times_.empty() && head_times_.back() < oldest_ms) {
-        head_times_.clear();
+    if (!head_values_.empty() && head_times().back() < oldest_ms) {
         head_values_.clear();
+        irregular_times_ = {};
     }
 }
 
 std::size_t WindowSeries::bytes() const {
-    std::size_t bytes = head_times_.capacity() * sizeof(std::int64_t) +
+    std::size_t bytes = irregular_times_.capacity() * sizeof(std::int64_t) +
                         head_values_.capacity() * sizeof(double) +
                         chunks_.capacity() * sizeof(Chunk);
     for (const Chunk& chunk : chunks_)

@@ -2,7 +2,8 @@
 // head.
 //
 // Samples are kept in time order whatever order they come in; of two with the same stamp the first
-// stays. On regular host metrics a sealed sample takes one to two bytes. Not thread-safe.
+// stays. On regular host metrics a sealed sample takes one to two bytes, one of the head eight.
+// Not thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -29,7 +30,7 @@ class WindowSeries {
     // Drops chunks that end before `oldest_ms`.
     void trim(std::int64_t oldest_ms);
 
-    bool empty() const { return chunks_.empty() && head_times_.empty(); }
+    bool empty() const { return chunks_.empty() && head_values_.empty(); }
     std::int64_t latest_ms() const { return latest_ms_; }
     double latest_value() const { return latest_value_; }
     std::size_t bytes() const;
@@ -47,13 +48,20 @@ class WindowSeries {
     };
     static Chunk seal(std::span<const std::int64_t> times, std::span<const double> values);
     static Samples open(const Chunk& chunk);
+    // Times of the head, whichever way it holds them.
+    std::vector<std::int64_t> head_times() const;
+    bool continues_head(std::span<const std::int64_t> times_ms) const;
+    void extend_head(std::span<const std::int64_t> times_ms, std::span<const double> values);
     void seal_head_if_full();
     void insert_late(std::span<const std::int64_t> times, std::span<const double> values,
                      std::vector<bool>& is_new);
 
     std::vector<Chunk> chunks_;  // ascending, not overlapping, all before the head
-    std::vector<std::int64_t> head_times_;
     std::vector<double> head_values_;
+    // Where the head's times are first, first + step, … they are not written out.
+    std::vector<std::int64_t> irregular_times_;  // else as many as there are values
+    std::int64_t head_first_ms_ = 0;
+    std::int64_t head_step_ms_ = 0;  // 0 until there are two
     std::int64_t latest_ms_ = INT64_MIN;
     double latest_value_ = 0;
 };

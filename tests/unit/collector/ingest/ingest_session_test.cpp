@@ -179,3 +179,25 @@ TEST_CASE("a thinned batch that stands for what cannot be is refused", "[ingest]
     CHECK(rig.send(merged(2, 100'001)).empty());
     CHECK(rig.ingest.stats().batches == 1);
 }
+
+TEST_CASE(
+    "a connection speaks for the host it said Hello for last, a host over its last connection",
+    "[ingest]") {
+    IngestRig rig;
+    rig.connect("a1", "c1");
+    rig.connect("a1", "c2");
+    CHECK(rig.ingest.connected("a1"));
+    // The old connection is another's now; the host's new one is not touched by that.
+    rig.connect("a2", "c1");
+    CHECK(rig.ingest.connected("a1"));
+    CHECK(rig.ingest.connected("a2"));
+    CHECK(rig.send(IngestRig::batch(1, "a1"), "a1", "c2").empty());
+    // A connection that goes over to another host leaves its first one without any.
+    rig.connect("a3", "c2");
+    CHECK_FALSE(rig.ingest.connected("a1"));
+    CHECK(rig.ingest.connected("a3"));
+    // A host that comes back over its own connection keeps it.
+    rig.connect("a3", "c2");
+    CHECK(rig.ingest.connected("a3"));
+    CHECK(rig.send(IngestRig::batch(1, "a3"), "a3", "c2").empty());
+}

@@ -78,6 +78,34 @@ TEST_CASE("noisy data on a regular grid takes about two bytes a sample", "[windo
     CHECK(series.bytes() < 86'400 * 22 / 10);
 }
 
+TEST_CASE("the head of a regular series takes eight bytes a sample", "[window_series]") {
+    WindowSeries series;
+    std::map<std::int64_t, double> expected;
+    const auto append = [&](std::int64_t from, std::int64_t to, std::int64_t step) {
+        std::vector<std::int64_t> times;
+        std::vector<double> values;
+        for (std::int64_t t = from; t < to; t += step) {
+            times.push_back(t);
+            values.push_back(static_cast<double>(t % 97));
+            expected[t] = values.back();
+        }
+        series.append(times, values, nullptr);
+    };
+    for (std::int64_t t = 0; t < 110'000; t += 10'000)
+        append(t, t + 10'000, 1000);
+    CHECK(series.bytes() == WindowSeries::kChunkSamples * sizeof(double));
+    CHECK(all(series) == expected);
+    // One that is off the beat has them all written out, until the chunk is full.
+    append(110'500, 110'501, 1);
+    CHECK(all(series) == expected);
+    append(111'000, 119'000, 1000);
+    CHECK(all(series) == expected);
+    append(119'000, 129'000, 1000);
+    CHECK(all(series) == expected);
+    append(129'000, 500'000, 1000);
+    CHECK(all(series) == expected);
+}
+
 TEST_CASE("old chunks go, the latest value stays known", "[window_series]") {
     WindowSeries series;
     for (std::int64_t t = 0; t < 1000; ++t) {
