@@ -245,29 +245,3 @@ TEST_CASE("the place to read from for a time meets everything received since", "
     CHECK(found.front() <= 100);
     CHECK(found.front() > 50);
 }
-
-TEST_CASE("a segment goes on while what it repeats of hosts is much of it", "[log]") {
-    LogOptions options;
-    options.segment_bytes = 1;
-    options.segment_bytes_max = 1U << 20;
-    LogRig rig(options);
-    for (std::uint64_t n = 1; n <= 400; ++n)
-        rig.append_durably(n);
-    std::uint64_t schemas = 0;
-    for (const auto& [name, bytes] : rig.storage.snapshot())
-        schemas += wire::encode_schema(test::small_schema()).size();
-    CHECK(rig.log->segments().size() > 1);
-    CHECK(schemas * 7 < rig.log->size_bytes());
-    // Not past its limit, and the limit is kept after a restart in the middle of a segment.
-    const auto all = rig.log->segments().size();
-    rig.open();
-    rig.append_durably(401);
-    CHECK(rig.log->segments().size() <= all + 1);
-    CHECK(rig.read_all() == up_to(401));
-
-    options.segment_bytes_max = 0;
-    LogRig small(options);
-    for (std::uint64_t n = 1; n <= 5; ++n)
-        small.append_durably(n);
-    CHECK(small.log->segments().size() == 5);
-}
