@@ -1,6 +1,7 @@
 #include "collector/ingest/allow_list.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "common/net/curve_keys.h"
 
@@ -74,8 +75,8 @@ bool AllowList::refresh() {
     }
     read_at_.reset();
     if (settled) read_at_ = changed;
-    looked_at_ = now;
-    files_.clear();
+    const auto before = std::exchange(files_, {});
+    const auto looked_before = std::exchange(looked_at_, now);
     problems_.clear();
     host_by_key_.clear();
     std::sort(files.begin(), files.end());
@@ -86,7 +87,13 @@ bool AllowList::refresh() {
             continue;
         }
         const auto stamp = written_at(file);  // before it is read: a later change must show
-        const auto key = net::load_public_key_file(file);
+        // Thousands of files are not read anew for each one that is added.
+        const auto known = before.find(host);
+        const bool unchanged = known != before.end() && stamp &&
+                               stamp == known->second.written_at &&
+                               looked_before - *stamp > kStampSettles;
+        const auto key =
+            unchanged ? Result<std::string>(known->second.key) : net::load_public_key_file(file);
         if (!key) {
             problems_.push_back(key.error().context);
             continue;
