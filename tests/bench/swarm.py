@@ -130,7 +130,8 @@ class Crowd:
                     raise SystemExit(f"{worker.name} ended:\n{worker.log.read_text()}")
             if time.monotonic() - begun > timeout:
                 errors = {worker.last.get("last_error") for worker in self.workers}
-                raise SystemExit(f"waited {timeout} s in vain for {what}; last errors: {errors}")
+                raise SystemExit(f"waited {timeout} s in vain for {what}; {self.total('streaming')} are connected, "
+                                 f"load {os.getloadavg()[0]:.1f}; last errors: {errors}")
             time.sleep(0.05)
         return time.monotonic() - begun
 
