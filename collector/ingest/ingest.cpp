@@ -292,7 +292,6 @@ void Ingest::handle(std::string_view connection, std::string_view host, const wi
                limit ? wire::RejectReason::over_limit : wire::RejectReason::undecodable,
                error.context);
     };
-    if (postponed(connection, host, batch, out)) return;
     const auto body = wire::decode_body(batch.body, limits_.wire);
     if (!body) return refuse_error(body.error());
     const auto range = wire::range_of(*body, batch.sequence);
@@ -306,6 +305,7 @@ void Ingest::handle(std::string_view connection, std::string_view host, const wi
         on_durable(log_.durable_position(), out);
         return;
     }
+    if (postponed(connection, host, batch, out)) return;
     const KnownSchema* schema = find_schema(host, body->schema_hash);
     if (schema == nullptr) {
         ++stats_.schema_requests;
