@@ -351,6 +351,24 @@ TEST_CASE("a spool in memory is taken over once no batch of it is under way", "[
     REQUIRE(held(reopened(storage)).size() == 1 + in_memory.size());
 }
 
+TEST_CASE("while a slow sync runs the spool takes batches, and the next sync is theirs",
+          "[spool]") {
+    FaultyStorage storage;
+    Spool spool = reopened(storage);
+    spool.append(make_batch(1));
+    SyncWork slow = spool.take_unsynced();
+    const auto result = slow.run();
+    for (std::uint32_t i = 2; i <= 5; ++i)
+        REQUIRE(spool.append(make_batch(i)) == i);
+    REQUIRE(samples_of(spool, 5) == 5);
+    spool.on_synced(result);
+    SyncWork next = spool.take_unsynced();
+    REQUIRE_FALSE(next.empty());
+    spool.on_synced(next.run());
+    storage.cut_power();
+    REQUIRE(held(reopened(storage)) == Held{1, 2, 3, 4, 5});
+}
+
 TEST_CASE("nothing is synced on the thread that appends, and a new segment's name is synced too",
           "[spool]") {
     FaultyStorage storage;
