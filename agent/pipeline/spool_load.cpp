@@ -167,7 +167,7 @@ Result<void> Spool::load_segment(const std::string& name, Noted& noted) {
     auto reopened = SegmentWriter::reopen(*storage_, name, kFormat, index_record);
     if (reopened) {
         stats_.torn_bytes += reopened->torn_bytes;
-        writer_ = std::move(reopened->writer);
+        if (reopened->version == kFormat.version) writer_ = std::move(reopened->writer);
     } else if (reopened.error().code == Errc::corrupt) {
         if (auto file = storage_->open_append(name)) stats_.torn_bytes += (*file)->size_bytes();
         if (auto removed = storage_->remove(name); !removed) note_disk_error(removed.error());

@@ -185,7 +185,7 @@ Result<SegmentWriter::Reopened> SegmentWriter::reopen(
     writer.size_ = scan.sound_bytes;
     const std::uint64_t torn = writer.file_->size_bytes() - writer.size_;
     if (torn > 0) RL_TRY(writer.file_->truncate_to(writer.size_));
-    return Reopened{std::move(writer), torn};
+    return Reopened{std::move(writer), torn, scan.version};
 }
 
 Result<std::uint64_t> SegmentWriter::append(std::uint8_t type, std::span<const std::byte> payload) {

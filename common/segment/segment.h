@@ -136,6 +136,7 @@ class SegmentWriter {
 struct SegmentWriter::Reopened {
     SegmentWriter writer;
     std::uint64_t torn_bytes = 0;
+    std::uint32_t version = 1;  // an older one must not get records that it does not have
 };
 
 inline std::span<const std::byte> as_bytes(std::string_view text) {

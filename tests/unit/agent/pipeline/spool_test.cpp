@@ -352,6 +352,52 @@ TEST_CASE("a spool in memory is taken over once no batch of it is under way", "[
     REQUIRE(held(reopened(storage)).size() == 1 + in_memory.size());
 }
 
+TEST_CASE("a segment of an older version is read, and gets no records that it does not have",
+          "[spool]") {
+    FaultyStorage storage;
+    constexpr SegmentFormat kFirst = {spool_format::kFormat.magic, 1};
+    {
+        auto old = SegmentWriter::create(storage, spool_format::segment_name(1), kFirst, 1, 0);
+        const auto put = [&](std::uint8_t type, std::uint64_t number, std::string_view bytes) {
+            ByteWriter out;
+            out.u64(number);
+            out.text(bytes);
+            REQUIRE(old->append(type, out.bytes()));
+        };
+        const auto batch = make_batch(7);
+        put(spool_format::kSchemaRecord, batch.body.schema_hash, *batch.schema);
+        put(spool_format::kBatchRecord, 1, wire::encode_body(batch.body));
+    }
+    const auto before = storage.snapshot();
+    Spool spool = reopened(storage);
+    REQUIRE(samples_of(spool, 1) == 7);
+    REQUIRE(*spool.schema(make_batch(7).body.schema_hash) == *make_batch(7).schema);
+    REQUIRE(spool.append(make_batch(8)) == 2);
+    spool.note_sent(1);
+    const auto after = storage.snapshot();
+    REQUIRE(after.at(spool_format::segment_name(1)) == before.at(spool_format::segment_name(1)));
+    REQUIRE(after.contains(spool_format::segment_name(2)));
+    REQUIRE(held(reopened(storage)) == Held{1, 2});
+}
+
+TEST_CASE("while a slow sync runs the spool takes batches, and the next sync is theirs",
+          "[spool]") {
+    FaultyStorage storage;
+    Spool spool = reopened(storage);
+    spool.append(make_batch(1));
+    SyncWork slow = spool.take_unsynced();
+    const auto result = slow.run();
+    for (std::uint32_t i = 2; i <= 5; ++i)
+        REQUIRE(spool.append(make_batch(i)) == i);
+    REQUIRE(samples_of(spool, 5) == 5);
+    spool.on_synced(result);
+    SyncWork next = spool.take_unsynced();
+    REQUIRE_FALSE(next.empty());
+    spool.on_synced(next.run());
+    storage.cut_power();
+    REQUIRE(held(reopened(storage)) == Held{1, 2, 3, 4, 5});
+}
+
 TEST_CASE("nothing is synced on the thread that appends, and a new segment's name is synced too",
           "[spool]") {
     FaultyStorage storage;

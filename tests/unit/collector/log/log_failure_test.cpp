@@ -184,6 +184,44 @@ TEST_CASE("a segment that lost its tail is not vouched for by the snapshot after
     CHECK(rig.read_all() == std::vector<std::uint64_t>{1, 3, 2});
 }
 
+TEST_CASE("a disk that refuses, however, costs nothing that was durable, and the log goes on",
+          "[log]") {
+    const int error = GENERATE(EIO, ENOSPC, EROFS);
+    const bool tiny = GENERATE(false, true);
+    LogRig rig(tiny ? tiny_segments() : LogOptions{});
+    rig.append_durably(1);
+    rig.storage.refuse_changes(error);
+    for (std::uint64_t sequence = 2; sequence <= 4; ++sequence)
+        CHECK_FALSE(rig.append(sequence));
+    CHECK_FALSE(rig.log->trouble().empty());
+    CHECK_FALSE(rig.holds(2));
+    CHECK(rig.read_all() == up_to(1));
+    rig.sync();
+    rig.log->trim();
+    rig.storage.refuse_changes(0);
+    for (std::uint64_t sequence = 2; sequence <= 4; ++sequence)
+        REQUIRE(rig.append(sequence));
+    CHECK(rig.log->trouble().empty());
+    rig.sync();
+    rig.open();
+    CHECK(rig.read_all() == up_to(4));
+}
+
+TEST_CASE("while a slow sync runs, the log takes batches, and vouches for none of them", "[log]") {
+    LogRig rig;
+    REQUIRE(rig.append(1));
+    const auto slow = rig.log->begin_sync();
+    const auto result = slow.run();
+    for (std::uint64_t sequence = 2; sequence <= 20; ++sequence)
+        REQUIRE(rig.append(sequence));
+    CHECK(rig.read_all().empty());
+    rig.log->finish_sync(slow, result);
+    CHECK(rig.read_all() == up_to(1));
+    CHECK(rig.log->needs_sync());
+    rig.sync();
+    CHECK(rig.read_all() == up_to(20));
+}
+
 TEST_CASE("nothing is synced on the loop; what an earlier run left is, before it is promised",
           "[log]") {
     LogRig rig(tiny_segments());
