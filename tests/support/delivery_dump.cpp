@@ -13,7 +13,6 @@
 #include <string>
 #include <string_view>
 
-#include "agent/pipeline/bytes.h"
 #include "agent/pipeline/spool.h"
 #include "agent/pipeline/spool_format.h"
 #include "collector/log/log.h"
@@ -102,13 +101,11 @@ Result<void> dump_segment(Storage& storage, const std::string& name) {
     for (;;) {
         const auto record = reader->next();
         if (!record || !*record) return {};  // the end, or a torn tail
-        agent::ByteReader in((*record)->payload);
-        const std::uint64_t number = in.u64().value_or(0);
-        if ((*record)->type == agent::spool_format::kSchemaRecord) {
-            schemas[number] = as_text(in.rest());
-        } else if ((*record)->type == agent::spool_format::kBatchRecord) {
+        if (const auto schema = agent::spool_format::read_schema(**record)) {
+            RL_ASSIGN_OR_RETURN(schemas[schema->hash], schema->encoded());
+        } else if (const auto batch = agent::spool_format::read_batch(**record)) {
             RL_TRY(print_spooled(
-                number, as_text(in.rest()),
+                batch->sequence, batch->body,
                 [&](std::uint64_t hash) -> Result<std::string> { return schemas[hash]; }));
         }
     }
