@@ -65,8 +65,8 @@ class Swarm {
 
     Options options_;
     SystemClock clock_;
-    net::Loop loop_;
     net::ZmqContext context_;
+    net::Loop loop_;  // goes first: what it has yet to close are the context's sockets
     std::vector<RecordedSeries> recording_;
     std::vector<HostKind> kinds_;  // refer to it
     SwarmShared shared_;

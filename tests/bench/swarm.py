@@ -85,8 +85,8 @@ class Worker:
         return total / 1e9
 
     def stop(self):
-        self.process.stdin.close()
-        self.process.wait(60)
+        self.process.kill()
+        self.process.wait()
 
 
 def percentile(counts, share):
@@ -343,7 +343,7 @@ class Bench:
             sound = self.settle_accounts()
         finally:
             for worker in self.crowd.workers:
-                worker.process.kill()
+                worker.stop()
             if self.collector:
                 self.collector.stop()
         return sound
