@@ -170,12 +170,18 @@ void HeadJournal::discard() {
 }
 
 Result<std::uint64_t> recover_head(Storage& storage, Spool& spool, std::string_view boot_id) {
-    RL_ASSIGN_OR_RETURN(const auto recovered, HeadJournal::recover(storage, boot_id));
-    if (!recovered || recovered->sequence < spool.next_sequence()) return std::uint64_t{0};
-    spool.skip_to(recovered->sequence);
-    if (!recovered->batch) return std::uint64_t{0};
-    spool.append(*recovered->batch);
-    return std::uint64_t{recovered->batch->body.sample_count};
+    const auto recovered = HeadJournal::recover(storage, boot_id);
+    std::uint64_t samples = 0;
+    if (recovered && *recovered && (*recovered)->sequence >= spool.next_sequence()) {
+        spool.skip_to((*recovered)->sequence);
+        if (const auto& batch = (*recovered)->batch) {
+            spool.append(*batch);
+            samples = batch->body.sample_count;
+        }
+    }
+    spool.begin_run();
+    if (!recovered) return fail(recovered.error());
+    return samples;
 }
 
 }  // namespace ridgeline::agent

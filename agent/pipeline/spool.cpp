@@ -72,6 +72,8 @@ void Spool::renumber(std::uint64_t sequence) {
         std::move(*body),      std::make_shared<const std::string>(std::move(*encoded_schema))};
     ++stats_.batches;
     if (!memory_.empty() || !write(next)) keep_in_memory(std::move(next));
+    // The old copy may be durable: it must not go before the new one is. Rare enough to wait here.
+    on_synced(take_unsynced().run());
     const std::array old{sequence};
     ack(old);
 }
@@ -358,8 +360,10 @@ Result<std::string> Spool::read(std::uint64_t sequence) {
         std::lower_bound(segment.entries.begin(), segment.entries.end(), sequence, before);
     if (!reader_ || reader_->name != segment.name) {
         reader_.reset();
-        RL_ASSIGN_OR_RETURN(auto reader, SegmentReader::open(*storage_, segment.name, kFormat));
-        reader_ = CachedReader{segment.name, std::move(reader)};
+        auto reader = SegmentReader::open(*storage_, segment.name, kFormat);
+        if (!reader && reader.error().code == Errc::corrupt) drop(sequence, DropReason::corrupt);
+        if (!reader) return fail(std::move(reader).error());
+        reader_ = CachedReader{segment.name, std::move(*reader)};
     }
     if (reader_->reader.offset() != entry->offset) reader_->reader.seek(entry->offset);
     auto record = reader_->reader.next();

@@ -115,8 +115,16 @@ class Spool {
 
     std::uint64_t epoch() const { return epoch_; }
     std::uint64_t next_sequence() const { return next_sequence_; }
-    // The number the first batch of this run got or will get.
+    // Numbers from here on were given without the collector having said which ones it knows: a
+    // power cut may have made the spool forget that they are taken. Survives any number of runs
+    // that do not reach the collector.
     std::uint64_t first_sequence_of_run() const { return first_of_run_; }
+    bool numbers_confirmed() const { return numbers_confirmed_; }
+    // What an earlier run left is recovered; numbers from here on are this run's.
+    void begin_run();
+    // The collector's Welcome was gone by, with renumber() where it needed it. Durable before
+    // anything is sent: what is sent later must be known as its number's own.
+    void confirm_numbers();
     // Never goes back: numbers below were used, as the collector or the head journal knows.
     void skip_to(std::uint64_t sequence);
 
@@ -195,6 +203,7 @@ class Spool {
     Spool(Storage& storage, const SpoolOptions& options);
     Result<void> load_epoch();
     Result<void> save_epoch();
+    Result<void> note_unconfirmed();
     struct Noted;  // acknowledgements and sendings that the segments tell of
     Result<void> load_segment(const std::string& name, Noted& noted);
 
@@ -222,6 +231,8 @@ class Spool {
     bool epoch_saved_ = false;
     std::uint64_t next_sequence_ = 1;
     std::uint64_t first_of_run_ = 1;
+    bool numbers_confirmed_ = false;
+    bool unconfirmed_noted_ = false;       // first_of_run_ is on disk
     std::uint64_t numbers_on_disk_ = 1;    // those below would be known to the next run
     std::deque<Segment> segments_;         // by base
     std::optional<SegmentWriter> writer_;  // of segments_.back()

@@ -17,6 +17,7 @@ namespace ridgeline::agent::spool_format {
 inline constexpr SegmentFormat kFormat = {{'R', 'L', 'S', 'P', 'O', 'O', 'L', '\n'}, 2};
 inline constexpr std::string_view kEpochFileName = "epoch";
 inline constexpr std::size_t kEpochDigits = 16;
+inline constexpr std::string_view kUnconfirmedFileName = "unconfirmed";
 inline constexpr std::string_view kSegmentSuffix = ".seg";
 inline constexpr std::size_t kSequenceDigits = 20;
 

@@ -13,6 +13,20 @@ namespace ridgeline::agent {
 
 using namespace spool_format;
 
+namespace {
+
+// 16 hexadecimal digits; nullopt when there is no such file, or it was cut short.
+Result<std::optional<std::uint64_t>> read_number(Storage& storage, std::string_view name) {
+    auto file = storage.open_read(name);
+    if (!file && file.error().code == Errc::not_found) return std::optional<std::uint64_t>{};
+    if (!file) return fail(std::move(file).error());
+    std::array<std::byte, kEpochDigits> digits{};
+    RL_ASSIGN_OR_RETURN(const std::size_t n, (*file)->read_at(0, digits));
+    return parse_hex_u64(as_text(std::span(digits).first(n)));
+}
+
+}  // namespace
+
 struct Spool::Noted {
     std::vector<std::uint64_t> acked;
     std::vector<std::uint64_t> sent;
@@ -37,8 +51,36 @@ Result<Spool> Spool::open(Storage& storage, const SpoolOptions& options) {
     spool.writer_dirty_ = spool.writer_.has_value();
     spool.directory_dirty_ = spool.writer_.has_value();
     spool.first_of_run_ = spool.next_sequence_;
+    RL_ASSIGN_OR_RETURN(const auto unconfirmed, read_number(storage, kUnconfirmedFileName));
+    if (unconfirmed) {
+        spool.unconfirmed_noted_ = true;
+        spool.first_of_run_ = std::min(*unconfirmed, spool.next_sequence_);
+    }
     spool.numbers_on_disk_ = spool.next_sequence_;
     return spool;
+}
+
+void Spool::begin_run() {
+    if (unconfirmed_noted_) return;
+    first_of_run_ = next_sequence_;
+    if (auto noted = note_unconfirmed(); !noted) note_disk_error(noted.error());
+}
+
+Result<void> Spool::note_unconfirmed() {
+    RL_ASSIGN_OR_RETURN(const auto file, storage_->open_append(kUnconfirmedFileName));
+    unconfirmed_noted_ = true;
+    RL_TRY(file->truncate_to(0));
+    RL_TRY(file->append(as_bytes(hex_u64(first_of_run_) + "\n")));
+    RL_TRY(file->sync());
+    return storage_->sync_directory();
+}
+
+void Spool::confirm_numbers() {
+    numbers_confirmed_ = true;
+    if (!std::exchange(unconfirmed_noted_, false)) return;
+    auto removed = storage_->remove(kUnconfirmedFileName);
+    if (removed) removed = storage_->sync_directory();
+    if (!removed) note_disk_error(removed.error());
 }
 
 Spool Spool::in_memory(Storage& storage, const SpoolOptions& options) {
@@ -64,14 +106,10 @@ void Spool::take_over(Spool& in_memory) {
 }
 
 Result<std::optional<std::uint64_t>> read_epoch(Storage& storage) {
-    auto file = storage.open_read(kEpochFileName);
-    if (!file && file.error().code == Errc::not_found) return std::optional<std::uint64_t>{};
-    if (!file) return fail(std::move(file).error());
-    std::array<std::byte, kEpochDigits> digits{};
-    RL_ASSIGN_OR_RETURN(const std::size_t n, (*file)->read_at(0, digits));
-    const auto value = parse_hex_u64(as_text(std::span(digits).first(n)));
-    if (!value) return fail(Errc::corrupt, std::string(kEpochFileName) + ": not 16 digits");
-    return value;
+    RL_ASSIGN_OR_RETURN(const auto epoch, read_number(storage, kEpochFileName));
+    if (!epoch && storage.open_read(kEpochFileName))
+        return fail(Errc::corrupt, std::string(kEpochFileName) + ": not 16 digits");
+    return epoch;
 }
 
 Result<void> Spool::load_epoch() {

@@ -101,14 +101,15 @@ void UplinkSession::on(const wire::Welcome& welcome, UplinkActions& actions) {
         return;
     }
     const std::uint64_t first_of_run = spool_->first_sequence_of_run();
-    if (!welcomed_) adopt_lost_numbers(welcome, actions);
+    const bool confirmed = spool_->numbers_confirmed();
+    if (!confirmed) adopt_lost_numbers(welcome, actions);
     if (actions.reconnect_in) return;
     for (const wire::SequenceRange& range : welcome.durable) {
         // On the first Welcome of a run nothing of the run itself can have been sent.
-        const std::uint64_t last = welcomed_ ? range.last : std::min(range.last, first_of_run - 1);
+        const std::uint64_t last = confirmed ? range.last : std::min(range.last, first_of_run - 1);
         if (range.first <= last) spool_->ack_range(range.first, last);
     }
-    welcomed_ = true;
+    if (!confirmed) spool_->confirm_numbers();
     credit_ = std::clamp<std::uint32_t>(welcome.credit, 1, kCreditMax);
     state_ = UplinkState::streaming;
     stats_.last_error.clear();
@@ -289,7 +290,6 @@ UplinkActions UplinkSession::on_identity(wire::TextMap tags, wire::TextMap facts
 
 UplinkActions UplinkSession::on_spool_replaced() {
     UplinkActions actions;
-    welcomed_ = false;
     if (state_ != UplinkState::disconnected)
         end("the spool was opened, its numbers are other ones", kBackoffMin, actions);
     return actions;

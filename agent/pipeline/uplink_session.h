@@ -130,7 +130,6 @@ class UplinkSession {
     MonoTime backlog_paused_until_;
     std::size_t backlog_in_flight_ = 0;
     std::size_t bytes_in_flight_ = 0;
-    bool welcomed_ = false;                 // in this run
     bool hello_is_old_ = false;             // the identity changed since it was said
     std::set<std::uint64_t> schemas_owed_;  // asked for before any batch had them
     std::map<std::uint64_t, Sent> in_flight_;

@@ -1,5 +1,6 @@
 #include "agent/pipeline/spool.h"
 
+#include <algorithm>
 #include <array>
 
 #include "agent/pipeline/spool_format.h"
@@ -381,6 +382,62 @@ TEST_CASE("a batch can be given a new number", "[spool]") {
     REQUIRE(samples_of(spool, 10) == 1);
     REQUIRE(held(reopened(storage)) == Held{2, 10});
     REQUIRE(spool.append(make_batch(3)) == 11);
+}
+
+TEST_CASE("a batch with a new number is durable before the old copy goes", "[spool]") {
+    FaultyStorage storage;
+    {
+        Spool spool = reopened(storage);
+        spool.append(make_batch(1));
+        REQUIRE(spool.take_unsynced().run());
+        spool.skip_to(10);
+        spool.renumber(1);
+    }
+    storage.cut_power();
+    REQUIRE(held(reopened(storage)).back() == 10);
+}
+
+TEST_CASE("numbers stay unconfirmed through runs that reach no collector", "[spool]") {
+    FaultyStorage storage;
+    {
+        Spool spool = reopened(storage);
+        spool.begin_run();
+        spool.confirm_numbers();
+        spool.append(make_batch(1));
+    }
+    {
+        Spool spool = reopened(storage);
+        spool.begin_run();
+        REQUIRE(spool.first_sequence_of_run() == 2);
+        spool.append(make_batch(2));
+    }
+    {
+        Spool spool = reopened(storage);
+        spool.begin_run();
+        REQUIRE(spool.next_sequence() == 3);
+        REQUIRE(spool.first_sequence_of_run() == 2);
+        REQUIRE_FALSE(spool.numbers_confirmed());
+        spool.confirm_numbers();
+    }
+    Spool spool = reopened(storage);
+    spool.begin_run();
+    REQUIRE(spool.first_sequence_of_run() == 3);
+}
+
+TEST_CASE("a segment whose header is gone is counted as corrupt, batch by batch", "[spool]") {
+    FaultyStorage storage;
+    Spool spool = reopened(storage);
+    spool.append(make_batch(1));
+    spool.append(make_batch(2));
+    spool.append(make_batch(3));  // the newest is kept in memory as well
+    auto files = storage.snapshot();
+    for (auto& [name, bytes] : files) {
+        if (name.ends_with(".seg")) std::fill_n(bytes.begin(), kSegmentHeaderBytes, std::byte{0});
+    }
+    storage.restore(files);
+    REQUIRE(spool.read(1).error().code == Errc::corrupt);
+    REQUIRE(dropped(spool, DropReason::corrupt) == 1);
+    REQUIRE(held(spool) == Held{2, 3});
 }
 
 }  // namespace
