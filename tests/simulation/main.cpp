@@ -24,7 +24,8 @@ constexpr const char* kUsage =
     "simulation [--seeds N] [--from S]   run seeds S .. S+N-1 (1000 from 1)\n"
     "simulation --survey [--seeds N] [--from S]   the same, but goes on: a line for each that "
     "fails\n"
-    "simulation --seed X [--trace]       run one again, and tell what happens\n";
+    "simulation --seed X [--trace]       run one again, and tell what happens\n"
+    "  --harsh                           agents also die while their disks refuse\n";
 constexpr std::size_t kTailLines = 80;
 
 // What draws the spool's epoch must come from the seed like everything else.
@@ -39,9 +40,11 @@ void random_bytes(void* to, std::size_t size) {
 randombytes_implementation seeded = {
     [] { return "seeded"; }, random_word, nullptr, nullptr, random_bytes, nullptr};
 
+bool harsh = false;
+
 Outcome run(std::uint64_t seed, bool tracing) {
     epochs.seed(seed);
-    return simulate(seed, tracing);
+    return simulate(seed, tracing, harsh);
 }
 
 void print_trace(const Outcome& outcome, std::size_t lines) {
@@ -61,8 +64,8 @@ void print_counts(const std::map<std::string, std::uint64_t>& counts) {
 }
 
 void print_failure(const char* program, std::uint64_t seed, const std::string& what) {
-    std::printf("\nseed %" PRIu64 " FAILED: %s\nagain: %s --seed %" PRIu64 " --trace\n", seed,
-                what.c_str(), program, seed);
+    std::printf("\nseed %" PRIu64 " FAILED: %s\nagain: %s --seed %" PRIu64 " --trace%s\n", seed,
+                what.c_str(), program, seed, harsh ? " --harsh" : "");
 }
 
 int run_one(const char* program, std::uint64_t seed, bool tracing) {
@@ -130,6 +133,10 @@ int main(int argc, char** argv) {
         const std::string_view option = argv[i];
         if (option == "--trace") {
             tracing = true;
+            continue;
+        }
+        if (option == "--harsh") {
+            harsh = true;
             continue;
         }
         if (option == "--survey") {

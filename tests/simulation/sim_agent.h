@@ -160,7 +160,6 @@ class SimAgent {
         SampleIds instant;
         bool head_sound = true;
         bool power = false;
-        bool disk_refused = false;
         std::uint64_t dropped_unsaid = 0;
     };
     std::optional<Before> before_;

@@ -17,6 +17,7 @@ struct Outcome {
     std::deque<std::string> trace;
 };
 
-Outcome simulate(std::uint64_t seed, bool tracing);
+// `harsh`: agents also die while their disks refuse.
+Outcome simulate(std::uint64_t seed, bool tracing, bool harsh);
 
 }  // namespace ridgeline::sim
