@@ -396,7 +396,12 @@ void Ingest::on_durable(LogPosition position, Replies& out) {
         }
         pending_acks_.pop_front();
     }
-    std::erase_if(waiting_hellos_, [&](const WaitingHello& hello) {
+    std::erase_if(waiting_hellos_, [&](WaitingHello& hello) {
+        if (hello.position > position) return false;
+        // A batch that was under way came in after Hello: waited for as well.
+        for (const PendingAck& pending : pending_acks_) {
+            if (pending.epoch == hello.epoch) hello.position = pending.position;
+        }
         if (hello.position > position) return false;
         if (peers_.contains(hello.connection))
             welcome(hello.connection, hello.host, hello.epoch, out);

@@ -25,7 +25,7 @@ constexpr const char* kUsage =
     "simulation --survey [--seeds N] [--from S]   the same, but goes on: a line for each that "
     "fails\n"
     "simulation --seed X [--trace]       run one again, and tell what happens\n"
-    "  --harsh                           agents also die while their disks refuse\n";
+    "  --harsh                           agents lose power, and die while their disks refuse\n";
 constexpr std::size_t kTailLines = 80;
 
 // What draws the spool's epoch must come from the seed like everything else.

@@ -17,7 +17,7 @@ struct Outcome {
     std::deque<std::string> trace;
 };
 
-// `harsh`: agents also die while their disks refuse.
+// `harsh`: agents lose power, and die while their disks refuse.
 Outcome simulate(std::uint64_t seed, bool tracing, bool harsh);
 
 }  // namespace ridgeline::sim
