@@ -1,5 +1,7 @@
 #include "collector/log/file_log_reader.h"
 
+#include <utility>
+
 namespace ridgeline::collector {
 
 // Opens the segment that holds position_ and reads its hosts and schemas up to there. False:
@@ -53,6 +55,12 @@ Result<std::optional<LogBatch>> FileLogReader::next() {
         const auto record = segment_->next();
         if (!record || !*record) {
             if (!record && record.error().code != Errc::corrupt) return fail(record.error());
+            // What was read ahead may have been a record that a disk error cut off again and that
+            // another has replaced since.
+            if (std::exchange(doubted_, position_) != position_) {
+                segment_.reset();
+                continue;
+            }
             // Damaged, or cut short although the log goes on: what follows in this segment cannot
             // be trusted.
             ++stats_.records_skipped;

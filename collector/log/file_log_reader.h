@@ -23,6 +23,7 @@ class FileLogReader final : public LogReader {
     Log& log_;
     LogPosition position_;  // of the next record to read
     std::optional<SegmentReader> segment_;
+    std::optional<LogPosition> doubted_;  // read anew once already
     LogPosition segment_base_ = 0;
     RecordDecoder decoder_;
     LogReaderStats stats_;
