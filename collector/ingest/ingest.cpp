@@ -325,9 +325,14 @@ void Ingest::handle(std::string_view connection, std::string_view host, const wi
     const auto block = wire::decode_block(body->columns, schema->schema, limits_.wire);
     if (!block) return refuse_error(block.error());
     if (!times_are_plausible(*block)) {
-        return refuse(stats_.bad_time, wire::RejectReason::over_limit,
+        // It costs what a good one costs: a host whose clock was wrong for a day has thousands of
+        // them, and the good ones wait behind.
+        ++stats_.bad_time;
+        account(host).quota.on_samples(batch.backlog, block->sample_count(), clock_.mono_now());
+        return reject(connection, batch.epoch, batch.sequence, wire::RejectReason::over_limit,
                       "samples out of order, or stamped further ahead of the collector's clock, or "
-                      "behind it, than its limits allow");
+                      "behind it, than its limits allow",
+                      out);
     }
     const auto position = log_.append({host, batch.epoch, batch.sequence, batch.backlog, batch.body,
                                        body->schema_hash, schema->encoded, body->first_sequence});
