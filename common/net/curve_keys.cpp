@@ -24,6 +24,12 @@ std::string first_line(std::string_view content) {
 
 }  // namespace
 
+// Best effort: without RLIMIT_MEMLOCK the key is only wiped. sodium_mlock also excludes the pages
+// from core dumps (MADV_DONTDUMP).
+SecretKey::SecretKey(std::string z85) : text_(std::move(z85)) {
+    if (!text_.empty()) (void)sodium_mlock(text_.data(), text_.size());
+}
+
 // A key is longer than a short string's own room, so moving hands over its one buffer and leaves no
 // copy.
 SecretKey::SecretKey(SecretKey&& other) noexcept : text_(std::move(other.text_)) {
@@ -41,7 +47,7 @@ SecretKey::~SecretKey() {
     wipe();
 }
 void SecretKey::wipe() {
-    if (!text_.empty()) sodium_memzero(text_.data(), text_.size());
+    if (!text_.empty()) (void)sodium_munlock(text_.data(), text_.size());  // wipes it
     text_.clear();
 }
 

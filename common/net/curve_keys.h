@@ -16,11 +16,12 @@ namespace ridgeline::net {
 
 inline constexpr std::size_t kKeyTextLength = 40;
 
-// Secret key text, wiped from memory when it goes. Move-only.
+// Secret key text, kept out of swap and core dumps as far as the limits of the process allow, and
+// wiped from memory when it goes. (libzmq has copies of its own while a socket is open.) Move-only.
 class SecretKey {
   public:
     SecretKey() = default;
-    explicit SecretKey(std::string z85) : text_(std::move(z85)) {}
+    explicit SecretKey(std::string z85);
     SecretKey(SecretKey&& other) noexcept;
     SecretKey& operator=(SecretKey&& other) noexcept;
     SecretKey(const SecretKey&) = delete;

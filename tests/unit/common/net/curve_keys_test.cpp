@@ -1,9 +1,13 @@
 #include "common/net/curve_keys.h"
 
+#include <cstdlib>
 #include <fstream>
+#include <utility>
 
+#include <sys/resource.h>
 #include <sys/stat.h>
 
+#include "common/base/file.h"
 #include "tests/support/catch.h"
 #include "tests/support/temp_dir.h"
 
@@ -33,4 +37,23 @@ TEST_CASE("a secret key that others can read is refused, as is a file without a 
     CHECK_FALSE(load_or_create_key_file(path));  // and is not replaced behind the owner's back
     std::ofstream(dir.path() / "x.pub") << "not a key\n";
     CHECK(load_public_key_file(dir.path() / "x.pub").error().code == Errc::corrupt);
+}
+
+TEST_CASE("a secret key is kept out of swap while it lives", "[curve]") {
+    const auto locked_kib = [] {
+        const std::string status = read_file("/proc/self/status").value();
+        const std::size_t at = status.find("VmLck:");
+        return at == std::string::npos ? 0L : std::strtol(status.c_str() + at + 6, nullptr, 10);
+    };
+    rlimit limit{};
+    REQUIRE(::getrlimit(RLIMIT_MEMLOCK, &limit) == 0);
+    if (limit.rlim_cur < 64 * 1024) return;  // nothing may be locked here
+    const long before = locked_kib();
+    {
+        SecretKey key(std::string(kKeyTextLength, 'k'));
+        const SecretKey moved = std::move(key);
+        CHECK(locked_kib() > before);
+        CHECK(moved.z85() == std::string(kKeyTextLength, 'k'));
+    }
+    CHECK(locked_kib() == before);
 }
