@@ -174,7 +174,7 @@ TEST_CASE("a segment that lost its tail is not vouched for by the snapshot after
     auto files = rig.storage.snapshot();
     REQUIRE(files.size() == 3);
     auto& second = std::next(files.begin())->second;
-    second.resize(second.size() - 1);
+    second.pop_back();
     rig.storage.restore(files);
     rig.open();
     CHECK(rig.holds(1));

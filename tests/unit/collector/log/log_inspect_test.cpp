@@ -87,11 +87,13 @@ TEST_CASE("a log without its middle says how many bytes are gone", "[log]") {
 TEST_CASE("a torn end of the newest segment is no damage; elsewhere it is", "[log]") {
     Filled rig;
     const auto files = rig.storage.snapshot();
-    rig.change(files.rbegin()->first, [](auto& bytes) { bytes.resize(bytes.size() - 3); });
+    rig.change(files.rbegin()->first,
+               [](auto& bytes) { bytes.erase(bytes.end() - 3, bytes.end()); });
     LogReport report = inspect_log(rig.storage).value();
     CHECK(report.damage.empty());
     CHECK(report.files.back().tail_bytes > 0);
-    rig.change(files.begin()->first, [](auto& bytes) { bytes.resize(bytes.size() - 3); });
+    rig.change(files.begin()->first,
+               [](auto& bytes) { bytes.erase(bytes.end() - 3, bytes.end()); });
     report = inspect_log(rig.storage).value();
     REQUIRE_FALSE(report.damage.empty());
     CHECK(report.damage[0].what == "the file is cut short");
