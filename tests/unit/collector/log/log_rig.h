@@ -12,10 +12,11 @@
 
 namespace ridgeline::collector {
 
-// Batch n: ten seconds from n × 10 s after the clock's start, of 2 × 10 samples.
+// Batch n: ten seconds from n × 10 s after the clock's start, of 2 × 10 samples; n may be absurd.
 inline SampleBlock ten_seconds(std::uint64_t n) {
-    return test::small_block(1'772'445'600'000 + static_cast<std::int64_t>(n) * 10'000, 10,
-                             static_cast<double>(n));
+    return test::small_block(
+        1'772'445'600'000 + static_cast<std::int64_t>(n % 1'000'000'000) * 10'000, 10,
+        static_cast<double>(n));
 }
 
 class LogRig {
