@@ -339,6 +339,25 @@ std::vector<std::string> ConfigTable::strings(std::string_view key,
     return values;
 }
 
+std::vector<std::int64_t> ConfigTable::integers(std::string_view key) {
+    const toml::node* node = state_->find(key);
+    std::vector<std::int64_t> values;
+    if (node == nullptr) return values;
+    const auto* array = node->as_array();
+    if (array == nullptr) {
+        state_->report_type(key, *node, "an array of integers");
+        return values;
+    }
+    for (const toml::node& element : *array) {
+        if (const auto* value = element.as_integer()) {
+            values.push_back(value->get());
+        } else {
+            state_->report_type(std::string(key) + "'s elements", element, "integers");
+        }
+    }
+    return values;
+}
+
 std::vector<std::string> ConfigTable::string_or_strings(std::string_view key) {
     const toml::node* node = state_->find(key);
     if (node != nullptr && node->is_string()) return {node->as_string()->get()};

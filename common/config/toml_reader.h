@@ -57,6 +57,7 @@ class ConfigTable {
     std::uint64_t size_bytes(std::string_view key, std::uint64_t fallback, std::uint64_t min,
                              std::uint64_t max);
     std::vector<std::string> strings(std::string_view key, std::vector<std::string> fallback = {});
+    std::vector<std::int64_t> integers(std::string_view key);
     // One string or an array of them.
     std::vector<std::string> string_or_strings(std::string_view key);
     std::map<std::string, std::string> string_map(std::string_view key);

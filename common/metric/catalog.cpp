@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <array>
+#include <deque>
+#include <map>
+#include <set>
 #include <vector>
 
 #include "common/base/text.h"
@@ -259,7 +262,74 @@ constexpr std::array kCatalog = {
                "What the sampling intervals are multiplied by to keep to max_cpu and max_memory"},
     MetricInfo{"ridgeline.agent.samples_thinned", "{sample}", kCounter, "", "",
                "Samples that aggregates took the place of in the spool, for want of room"},
+    // What AWS publishes itself, read by the collector. Names and units: "CloudWatch metrics" in
+    // the
+    // guides of Amazon RDS, Elastic Load Balancing, CloudFront and EC2; percentages are ratios
+    // here.
+    MetricInfo{"aws.rds.cpu_utilization", "1", kGauge, "db_instance_identifier,stat", "",
+               "CPU use of the database instance"},
+    MetricInfo{"aws.rds.database_connections", "{connection}", kGauge,
+               "db_instance_identifier,stat", "", "Connections clients have to the database"},
+    MetricInfo{"aws.rds.free_storage_space", "By", kGauge, "db_instance_identifier,stat", "",
+               "Storage left to the database instance"},
+    MetricInfo{"aws.rds.freeable_memory", "By", kGauge, "db_instance_identifier,stat", "",
+               "Memory the database instance could free"},
+    MetricInfo{"aws.rds.read_latency", "s", kGauge, "db_instance_identifier,stat", "",
+               "Time a read of the disk takes"},
+    MetricInfo{"aws.rds.write_latency", "s", kGauge, "db_instance_identifier,stat", "",
+               "Time a write to the disk takes"},
+    MetricInfo{"aws.rds.disk_queue_depth", "{request}", kGauge, "db_instance_identifier,stat", "",
+               "Reads and writes that wait for the disk"},
+    MetricInfo{"aws.rds.replica_lag", "s", kGauge, "db_instance_identifier,stat", "",
+               "How far a read replica is behind"},
+    MetricInfo{"aws.applicationelb.request_count", "{request}", kGauge,
+               "availability_zone,load_balancer,stat,target_group", "",
+               "Requests a target was chosen for"},
+    MetricInfo{"aws.applicationelb.target_response_time", "s", kGauge,
+               "availability_zone,load_balancer,stat,target_group", "",
+               "Time from the request's leaving the load balancer to the target's answer"},
+    MetricInfo{"aws.applicationelb.http_code_elb_5xx_count", "{response}", kGauge,
+               "availability_zone,load_balancer,stat,target_group", "",
+               "5xx answers of the load balancer itself"},
+    MetricInfo{"aws.applicationelb.http_code_target_5xx_count", "{response}", kGauge,
+               "availability_zone,load_balancer,stat,target_group", "",
+               "5xx answers of the targets"},
+    MetricInfo{"aws.applicationelb.rejected_connection_count", "{connection}", kGauge,
+               "availability_zone,load_balancer,stat,target_group", "",
+               "Connections refused since the load balancer had its most"},
+    MetricInfo{"aws.applicationelb.healthy_host_count", "{host}", kGauge,
+               "availability_zone,load_balancer,stat,target_group", "",
+               "Targets taken for healthy"},
+    MetricInfo{"aws.applicationelb.un_healthy_host_count", "{host}", kGauge,
+               "availability_zone,load_balancer,stat,target_group", "",
+               "Targets taken for unhealthy"},
+    MetricInfo{"aws.cloudfront.requests", "{request}", kGauge, "distribution_id,region,stat", "",
+               "Requests of viewers"},
+    MetricInfo{"aws.cloudfront.bytes_downloaded", "By", kGauge, "distribution_id,region,stat", "",
+               "Bytes viewers downloaded"},
+    MetricInfo{"aws.cloudfront.4xx_error_rate", "1", kGauge, "distribution_id,region,stat", "",
+               "Share of requests answered with 4xx"},
+    MetricInfo{"aws.cloudfront.5xx_error_rate", "1", kGauge, "distribution_id,region,stat", "",
+               "Share of requests answered with 5xx"},
+    MetricInfo{"aws.ec2.status_check_failed_instance", "{check}", kGauge, "instance_id,stat", "",
+               "1 while the instance does not answer EC2's check"},
+    MetricInfo{"aws.ec2.status_check_failed_system", "{check}", kGauge, "instance_id,stat", "",
+               "1 while what the instance runs on fails EC2's check"},
 };
+
+struct Declared {
+    std::string name;
+    std::string unit;
+    std::set<std::string> keys;
+    // Texts that have been handed out stay where they are.
+    std::deque<std::string> attributes;
+    MetricInfo info{};
+};
+
+std::map<std::string, Declared, std::less<>>& declared_metrics() {
+    static std::map<std::string, Declared, std::less<>> declared;
+    return declared;
+}
 
 }  // namespace
 
@@ -278,7 +348,48 @@ const MetricInfo* find_metric(std::string_view name) {
     const auto it = std::lower_bound(
         by_name.begin(), by_name.end(), name,
         [](const MetricInfo* metric, std::string_view n) { return metric->name < n; });
-    return it != by_name.end() && (*it)->name == name ? *it : nullptr;
+    if (it != by_name.end() && (*it)->name == name) return *it;
+    const auto declared = declared_metrics().find(name);
+    return declared == declared_metrics().end() ? nullptr : &declared->second.info;
+}
+
+Result<const MetricInfo*> declare_metric(std::string_view name, std::string_view unit,
+                                         std::span<const std::string> attributes) {
+    const auto add = [&](std::set<std::string>& keys) {
+        const std::size_t before = keys.size();
+        keys.insert(attributes.begin(), attributes.end());
+        return keys.size() != before;
+    };
+    if (const MetricInfo* known = find_metric(name); known != nullptr && known->unit != unit) {
+        return fail(Errc::invalid_argument, std::string(name) + " is known with the unit \"" +
+                                                std::string(known->unit) + "\", not \"" +
+                                                std::string(unit) + "\"");
+    }
+    for (const MetricInfo& metric : kCatalog) {
+        if (metric.name != name) continue;
+        const auto has = split(metric.attributes, ',');
+        for (const std::string& key : attributes) {
+            if (std::find(has.begin(), has.end(), key) == has.end())
+                return fail(Errc::invalid_argument,
+                            std::string(name) + " has no attribute \"" + key + "\"");
+        }
+        return &metric;
+    }
+    auto [it, is_new] = declared_metrics().try_emplace(std::string(name));
+    Declared& declared = it->second;
+    if (is_new) {
+        declared.name = name;
+        declared.unit = unit;
+        declared.info = {
+            declared.name, declared.unit, kGauge, "", "", "As CloudWatch publishes it"};
+    }
+    if (add(declared.keys)) {
+        std::string joined;
+        for (const std::string& key : declared.keys)
+            joined += (joined.empty() ? "" : ",") + key;
+        declared.info.attributes = declared.attributes.emplace_back(std::move(joined));
+    }
+    return &declared.info;
 }
 
 std::optional<ThinnedName> find_thinned(std::string_view name) {

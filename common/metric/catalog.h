@@ -1,8 +1,7 @@
 // The one table of metrics: name, unit, kind, help, and the names other systems know them by.
 //
 // Names follow the OpenTelemetry system semantic conventions. A source may only emit what is listed
-// here; a rule may only name what is listed here (or, later, what statsd and scrape sources
-// declare).
+// here; a rule may only name what is listed here or declared by configuration.
 #pragma once
 
 #include <cstdint>
@@ -10,6 +9,8 @@
 #include <span>
 #include <string>
 #include <string_view>
+
+#include "common/base/result.h"
 
 namespace ridgeline {
 
@@ -28,7 +29,13 @@ struct MetricInfo {
 };
 
 std::span<const MetricInfo> metric_catalog();
+// In the table, or declared.
 const MetricInfo* find_metric(std::string_view name);
+// A gauge that configuration names beyond the table (metrics of any AWS namespace), known from now
+// on. Declared again it may carry the attributes of both. Errc::invalid_argument when it is known
+// with another unit, or in the table without one of the attributes. Loop thread.
+Result<const MetricInfo*> declare_metric(std::string_view name, std::string_view unit,
+                                         std::span<const std::string> attributes);
 // Of what an agent adds to old data that it thins: "min", "max" or "avg" for the series METRIC.min,
 // METRIC.max and METRIC.avg beside METRIC. nullopt for every other name, also for one of the
 // catalog that ends so.

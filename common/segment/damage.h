@@ -2,10 +2,12 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "common/base/json_writer.h"
+#include "common/segment/segment.h"
 
 namespace ridgeline {
 
@@ -14,6 +16,19 @@ struct Damage {
     std::uint64_t offset = 0;
     std::uint64_t bytes = 0;
     std::string what;
+};
+
+// A segment's file as a whole.
+struct SegmentReport {
+    std::string name;
+    std::uint32_t version = 0;
+    std::uint64_t bytes = 0;
+    std::uint64_t records = 0;
+    std::uint64_t tail_bytes = 0;  // being written, or torn: cut off at the next start
+
+    // `newest`: the segment that is written to, whose end may be in the making. The damage of any
+    // other that ends so, and of any that cannot be read to its end.
+    std::optional<Damage> take(const SegmentScan& scan, bool newest);
 };
 
 // A line each; "whole" when there is none.

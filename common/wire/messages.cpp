@@ -275,6 +275,12 @@ Result<Message> decode(std::string_view bytes, const Limits& limits) {
     return fail(Errc::unsupported, "message: of a kind this version does not know");
 }
 
+std::optional<std::uint64_t> schema_hash_of_reply(std::string_view message) {
+    const auto proto = parse<v1::Message>(message, "message");
+    if (!proto || proto->kind_case() != v1::Message::kSchemaReply) return std::nullopt;
+    return proto->schema_reply().schema_hash();
+}
+
 std::string encode_body(const BatchBody& body) {
     v1::BatchBody out;
     out.set_schema_hash(body.schema_hash);

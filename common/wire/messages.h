@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -146,6 +147,8 @@ std::string encode(const Message& message);
 // Errc::corrupt: not a message. Errc::limit: over a limit. Errc::unsupported: a kind this version
 // does not know; to be ignored. Never throws.
 Result<Message> decode(std::string_view bytes, const Limits& limits);
+// Of a SchemaReply whose schema decode() refuses; nullopt when the message is none.
+std::optional<std::uint64_t> schema_hash_of_reply(std::string_view message);
 
 std::string encode_body(const BatchBody& body);
 Result<BatchBody> decode_body(std::string_view bytes, const Limits& limits);
