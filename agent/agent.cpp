@@ -16,27 +16,23 @@
 #include "agent/facts/imds.h"
 #include "agent/identity.h"
 #include "agent/pipeline/batch.h"
-#include "agent/pipeline/head_journal.h"
 #include "agent/pipeline/pipeline_source.h"
 #include "agent/pipeline/self_limit.h"
-#include "agent/pipeline/spool.h"
-#include "agent/pipeline/spool_thin.h"
 #include "agent/pipeline/uplink.h"
 #include "agent/pipeline/uplink_session.h"
 #include "agent/resident_pages.h"
 #include "agent/sampler.h"
 #include "agent/source/catalogue.h"
 #include "agent/source/host_root.h"
-#include "agent/spool_directory.h"
+#include "agent/spool_keeper.h"
 #include "agent/status.h"
 #include "common/base/clock.h"
-#include "common/base/file.h"
+#include "common/base/service_notifier.h"
 #include "common/base/text.h"
 #include "common/base/units.h"
 #include "common/log/log.h"
 #include "common/net/curve_keys.h"
 #include "common/net/uv.h"
-#include "common/segment/storage.h"
 
 namespace ridgeline::agent {
 
@@ -49,7 +45,7 @@ constexpr std::chrono::seconds kUplinkRetry{30};
 // 2000-01-01: an earlier time is that of a clock that nobody has set since the machine was switched
 // on, and the collector refuses it. Machines without a battery for it start so.
 const WallTime kClockUnset = from_unix_ms(946'684'800'000);
-constexpr std::chrono::seconds kSpoolRetry{10};
+constexpr std::chrono::seconds kManagerLook{5};
 constexpr std::chrono::seconds kSettled{30};   // after the start, everything has run once
 constexpr std::chrono::hours kCodeRelease{1};  // rare work, such as a reload, maps code as well
 constexpr milliseconds kFarewell{1000};        // for the last batch to be acknowledged
@@ -57,38 +53,32 @@ constexpr milliseconds kFarewellLook{20};
 
 class Agent {
   public:
-    Agent(const AgentConfig& config, std::filesystem::path config_file)
+    Agent(const AgentConfig& config, std::filesystem::path config_file,
+          ServiceNotifier service_manager)
         : config_(config),
           config_file_(std::move(config_file)),
+          service_manager_(std::move(service_manager)),
           self_limiter_(config.self_limits) {}
 
     Result<void> start();
     void run() { loop_.run(); }
     bool worker_busy() const {
-        return sampler_.worker_busy() || sync_busy_ || thin_busy_ || opening_busy_ || ec2_busy_;
+        return sampler_.worker_busy() || (keeper_ && keeper_->busy()) || ec2_busy_;
     }
 
   private:
     // In the order of the flow.
-    Result<void> start_spool();
-    void say_no_spool(const Error& error);
-    void use_spool(SpoolDirectory opened);
-    void retry_spool();
-    void move_to_opened();
-    SpoolOptions spool_options() const { return {.bytes_max = config_.spool_bytes_max}; }
     void set_sources();
     void look();
     void look_at_clock();
     void add_round(std::size_t index, Source& source, const SampleInstant& at);
     void journal();
     void look_at_self();
+    void tell_service_manager();
     void ask_ec2();
     void tell_identity();
     void seal();
     void spool_batch(const SealedBatch& batch);
-    void say_disk();
-    void sync_spool();
-    void thin_spool();
     void start_uplink();
     Result<void> try_start_uplink();
     bool needs_new_uplink(const AgentConfig& next) const;
@@ -97,6 +87,7 @@ class Agent {
     AgentStatus take_status();
     std::string answer_status();
     void reload();
+    void take_new_config();
     void stop();
     void say_farewell();
     std::size_t rounds_per_batch() const {
@@ -105,6 +96,9 @@ class Agent {
 
     AgentConfig config_;
     std::filesystem::path config_file_;
+    ServiceNotifier service_manager_;
+    MonoTime told_manager_;
+    MonoTime said_alive_;
     SystemClock clock_;
     std::optional<Identity> identity_;
     std::string boot_id_;
@@ -133,23 +127,9 @@ class Agent {
     MonoTime self_looked_;
     MonoTime code_release_due_ = clock_.mono_now() + kSettled;
 
-    std::unique_ptr<Storage> storage_;
-    UniqueFd spool_lock_;
-    std::optional<Spool> spool_;
-    bool in_memory_ = false;  // the directory could not be opened yet
-    bool opening_busy_ = false;
-    MonoTime spool_tried_;
-    bool disk_works_ = true;                     // said so
-    std::string spool_error_;                    // said already
-    std::optional<SpoolDirectory> opened_late_;  // waits for what memory holds
-    std::optional<HeadJournal> head_;
+    std::optional<SpoolKeeper> keeper_;
     std::string head_error_;            // said already
     std::uint64_t spooled_schema_ = 0;  // of the last batch
-    MonoTime synced_at_;
-    bool sync_busy_ = false;
-    std::shared_ptr<ThinWork> thin_work_;
-    bool thin_busy_ = false;
-    std::uint64_t thinned_said_ = 0;
 
     std::optional<net::KeyPair> keys_;
     std::string server_key_;
@@ -169,7 +149,13 @@ class Agent {
 Result<void> Agent::start() {
     RL_ASSIGN_OR_RETURN(root_, HostRoot::open(config_.root));
     boot_id_ = read_boot_id(*root_);
-    RL_TRY(start_spool());
+    keeper_.emplace(loop_, clock_,
+                    SpoolKeeper::Options{config_.spool_path, config_.spool_bytes_max,
+                                         config_.fsync_interval, boot_id_},
+                    [this] {
+                        if (uplink_) uplink_->on_spool_replaced();
+                    });
+    RL_TRY(keeper_->open());
     RL_ASSIGN_OR_RETURN(identity_,
                         Identity::establish(config_, *root_, config_.spool_path, true, clock_));
     set_sources();
@@ -191,84 +177,12 @@ Result<void> Agent::start() {
                            {"host_id", identity_->host_id()},
                            {"sources", sampler_.size()},
                            {"interval", format_duration(config_.interval)},
-                           {"spooled_batches", spool_->stats().batches}});
+                           {"spooled_batches", keeper_->spool().stats().batches}});
     start_uplink();
     look_timer_.emplace(loop_, [this] { look(); });
+    service_manager_.ready(one_line(status()));
     look();
     return {};
-}
-
-// A directory that cannot be opened is no reason not to sample.
-Result<void> Agent::start_spool() {
-    auto opened = open_spool_directory(config_.spool_path, spool_options(), boot_id_);
-    if (opened) {
-        use_spool(std::move(*opened));
-        return {};
-    }
-    if (opened.error().code == Errc::unavailable) return fail(std::move(opened).error());
-    say_no_spool(opened.error());
-    spool_tried_ = clock_.mono_now();
-    in_memory_ = true;
-    storage_ = refusing_storage(opened.error());
-    spool_ = Spool::in_memory(*storage_, spool_options());
-    head_.emplace(*storage_, boot_id_);
-    return {};
-}
-
-void Agent::say_no_spool(const Error& error) {
-    if (std::exchange(spool_error_, error.context) == error.context) return;
-    log::error("the spool cannot be opened; batches wait in memory, and it is tried again",
-               {{"error", error.context}});
-}
-
-void Agent::use_spool(SpoolDirectory opened) {
-    if (!opened.head_error.empty()) {
-        log::warning("the head journal cannot be read, going on", {{"error", opened.head_error}});
-    } else if (opened.recovered_samples > 0) {
-        log::info("recovered the unfinished batch of the last run",
-                  {{"samples", opened.recovered_samples}});
-    }
-    spool_ = std::move(*opened.spool);
-    head_.emplace(*opened.storage, boot_id_);
-    storage_ = std::move(opened.storage);
-    spool_lock_ = std::move(opened.lock);
-    in_memory_ = false;
-}
-
-void Agent::retry_spool() {
-    if (!in_memory_) return;
-    if (opened_late_) return move_to_opened();
-    const MonoTime now = clock_.mono_now();
-    if (opening_busy_ || now - spool_tried_ < kSpoolRetry) return;
-    spool_tried_ = now;
-    opening_busy_ = true;
-    const auto opened = std::make_shared<Result<SpoolDirectory>>(
-        fail(Errc::unavailable, "the spool was not opened"));
-    net::run_in_worker(
-        loop_,
-        [opened, path = config_.spool_path, options = spool_options(), boot_id = boot_id_] {
-            *opened = open_spool_directory(path, options, boot_id);
-        },
-        [this, opened] {
-            opening_busy_ = false;
-            if (!*opened) return say_no_spool(opened->error());
-            opened_late_ = std::move(**opened);
-            move_to_opened();
-        });
-}
-
-// As soon as no batch is under way: a collector that has one must not get it again under the number
-// it will have.
-void Agent::move_to_opened() {
-    if (!spool_->may_be_taken_over()) return;
-    const std::uint64_t batches = spool_->stats().batches;
-    opened_late_->spool->take_over(*spool_);
-    use_spool(std::move(*opened_late_));
-    opened_late_.reset();
-    spool_error_.clear();
-    log::notice("the spool could be opened; what waited in memory is in it",
-                {{"batches", batches}});
-    if (uplink_) uplink_->on_spool_replaced();
 }
 
 void Agent::set_sources() {
@@ -291,11 +205,8 @@ void Agent::look() {
     if (batch_ends && !clock_unset_) seal();
     look_at_clock();
     look_at_self();
-    retry_spool();
-    spool_->retry();
-    say_disk();
-    sync_spool();
-    thin_spool();
+    tell_service_manager();
+    keeper_->look();
     ask_ec2();
     if (uplink_) {
         uplink_->on_tick();
@@ -330,7 +241,7 @@ void Agent::add_round(std::size_t index, Source& source, const SampleInstant& at
     if (const auto sealed = batcher_->end_round(clock_.wall_now(), clock_.mono_now()))
         spool_batch(*sealed);
     if (const auto round = batcher_->last_round(); round && !clock_unset_) {
-        head_->add(*round, batcher_->schema(), spool_->next_sequence());
+        keeper_->head().add(*round, batcher_->schema(), keeper_->spool().next_sequence());
         sampled_.emplace_back(index, round->stamp_ms);
     }
 }
@@ -347,6 +258,7 @@ void Agent::look_at_self() {
     tell_identity();  // the host may have a new name
     if (now >= code_release_due_) {
         release_unused_code();
+        ::malloc_trim(0);  // telling a collector of the series took several times what they take
         code_release_due_ = now + kCodeRelease;
     }
     const auto usage = read_self_usage();
@@ -370,6 +282,20 @@ void Agent::look_at_self() {
     } else {
         log::notice("within its own limits again, sampling as configured");
     }
+}
+
+// Only a loop that turns says that it is alive.
+void Agent::tell_service_manager() {
+    if (!service_manager_.listened_to() || stopping_) return;
+    const MonoTime now = clock_.mono_now();
+    const auto alive_interval = service_manager_.alive_interval();
+    if (alive_interval.count() > 0 && now - said_alive_ >= alive_interval) {
+        said_alive_ = now;
+        service_manager_.alive();
+    }
+    if (now - told_manager_ < kManagerLook) return;
+    told_manager_ = now;
+    service_manager_.status(one_line(status()));
 }
 
 void Agent::ask_ec2() {
@@ -398,7 +324,8 @@ void Agent::tell_identity() {
 
 void Agent::journal() {
     // Every batch tries it anew; it is said once.
-    if (auto written = head_->write(); !written && written.error().context != head_error_) {
+    if (auto written = keeper_->head().write();
+        !written && written.error().context != head_error_) {
         head_error_ = written.error().context;
         log::warning("the head journal cannot be written, going on", {{"error", head_error_}});
     }
@@ -414,74 +341,22 @@ void Agent::seal() {
 }
 
 void Agent::spool_batch(const SealedBatch& batch) {
-    const std::uint64_t sequence = spool_->append(batch);
-    head_->discard();
+    const std::uint64_t sequence = keeper_->append(batch);
     log::debug("sealed", {{"sequence", sequence},
                           {"samples", batch.body.sample_count},
                           {"bytes", batch.body.columns.size()}});
-    say_disk();
     // Describing a schema takes several times its size for a moment; malloc would keep it for good.
     if (batch.body.schema_hash != std::exchange(spooled_schema_, batch.body.schema_hash))
         ::malloc_trim(0);
-    sync_spool();
     if (uplink_) uplink_->on_batch(batch.body.schema_hash);
-}
-
-// When the spool's disk begins to refuse, and when it works again.
-void Agent::say_disk() {
-    const std::string& error = spool_->stats().disk_error;
-    if (in_memory_ || error.empty() == disk_works_) return;
-    disk_works_ = error.empty();
-    if (disk_works_) {
-        log::notice("the spool can be written again");
-    } else {
-        log::error("the spool cannot be written; batches wait in memory", {{"error", error}});
-    }
-}
-
-void Agent::sync_spool() {
-    const MonoTime now = clock_.mono_now();
-    // What took the place of another file must be durable before it is sent, whatever the policy.
-    const bool wanted = config_.fsync_interval.count() > 0 || spool_->awaits_sync();
-    if (!wanted || sync_busy_ || now - synced_at_ < config_.fsync_interval) return;
-    auto work = std::make_shared<SyncWork>(spool_->take_unsynced());
-    if (work->empty()) return;
-    synced_at_ = now;
-    sync_busy_ = true;
-    const auto result = std::make_shared<Result<void>>();
-    net::run_in_worker(
-        loop_, [work, result] { *result = work->run(); },
-        [this, result] {
-            sync_busy_ = false;
-            spool_->on_synced(*result);
-        });
-}
-
-// One step a turn at most: thinning is never in a hurry.
-void Agent::thin_spool() {
-    if (thin_busy_ || stopping_) return;
-    if (!thin_work_) thin_work_ = spool_->begin_thinning();
-    if (!thin_work_) return;
-    thin_busy_ = true;
-    net::run_in_worker(
-        loop_, [work = thin_work_] { work->step(); },
-        [this] {
-            thin_busy_ = false;
-            if (!thin_work_->done()) return;
-            const auto work = std::exchange(thin_work_, nullptr);
-            spool_->finish_thinning(*work);
-            const std::uint64_t thinned = spool_->stats().thinned_samples;
-            if (thinned == 0 || std::exchange(thinned_said_, thinned) != 0) return;
-            log::notice("the spool is getting full; its old data is thinned to make room",
-                        {{"bytes", spool_->stats().bytes}, {"max", config_.spool_bytes_max}});
-        });
 }
 
 void Agent::start_uplink() {
     if (config_.endpoints.empty()) {
         log::notice(
-            "no collector configured: samples are spooled; set endpoints in [collector], or see "
-            "them now with ridgeline-agent once",
+            "no collector configured: samples are spooled and wait. To send them, run `ridgeline "
+            "token create` at your collector and `ridgeline-agent enroll TOKEN` here, then "
+            "`systemctl reload ridgeline-agent`; `ridgeline-agent once` shows them now",
             {{"config", config_file_.string()}});
         return;
     }
@@ -511,7 +386,7 @@ Result<void> Agent::try_start_uplink() {
     server_key_ = *server_key;
     UplinkIdentity identity{identity_->host_id(), RIDGELINE_VERSION, identity_->boot_id(),
                             identity_->tags(config_), identity_->facts(config_)};
-    session_.emplace(*spool_, std::move(identity), clock_, Rng{std::random_device{}()});
+    session_.emplace(keeper_->spool(), std::move(identity), clock_, Rng{std::random_device{}()});
     uplink_.emplace(loop_, UplinkConfig{config_.endpoints, server_key_}, identity_->host_id(),
                     *keys_, *session_, [this] { seal(); });
     uplink_->start(batcher_->schema_hash());
@@ -545,8 +420,9 @@ AgentStatus Agent::status() const {
     status.thinning = self_limiter_.factor();
     status.thinning_reason = self_limiter_.reason();
     status.sources = sampler_.status();
-    status.spool = spool_->stats();
+    status.spool = keeper_->spool().stats();
     status.uplink_state = "off";
+    status.collector_configured = !config_.endpoints.empty();
     if (uplink_) {
         status.uplink_state = to_string(session_->state());
         status.uplink_endpoint = uplink_->endpoint();
@@ -561,8 +437,8 @@ AgentStatus Agent::status() const {
 
 std::string Agent::answer_status() {
     AgentStatus answer = status();
-    if (const auto oldest = spool_->oldest()) {
-        const auto body = spool_->read(*oldest);
+    if (const auto oldest = keeper_->spool().oldest()) {
+        const auto body = keeper_->spool().read(*oldest);
         if (!body) return to_json(answer);
         if (const auto batch = wire::decode_body(*body, wire::Limits{}))
             answer.spool_oldest = from_unix_ms(batch->sealed_wall_ms);
@@ -581,6 +457,12 @@ bool Agent::needs_new_uplink(const AgentConfig& next) const {
 }
 
 void Agent::reload() {
+    service_manager_.reloading(clock_.mono_now());
+    take_new_config();
+    service_manager_.ready(one_line(status()));
+}
+
+void Agent::take_new_config() {
     LoadedAgentConfig loaded = load_agent_config(config_file_);
     if (!loaded.errors.empty()) {
         for (const ConfigError& error : loaded.errors) {
@@ -602,6 +484,7 @@ void Agent::reload() {
     config_.batch = next.batch;
     config_.sources = next.sources;
     config_.fsync_interval = next.fsync_interval;
+    keeper_->change_fsync_interval(next.fsync_interval);
     config_.log_level = next.log_level;
     config_.tags = next.tags;
     config_.self_limits = next.self_limits;
@@ -623,11 +506,11 @@ void Agent::reload() {
 // take it.
 void Agent::stop() {
     if (std::exchange(stopping_, true)) return;
+    service_manager_.stopping("Putting what was sampled into the spool");
     look_timer_->stop();
-    if (opened_late_) move_to_opened();
+    keeper_->prepare_to_stop();
     seal();
-    spool_->retry();
-    spool_->on_synced(spool_->take_unsynced().run());
+    keeper_->flush();
     stop_by_ = clock_.mono_now() + kFarewell;
     farewell_timer_.emplace(loop_, [this] { say_farewell(); });
     farewell_timer_->start(milliseconds{0}, kFarewellLook);
@@ -636,7 +519,7 @@ void Agent::stop() {
 void Agent::say_farewell() {
     const bool streaming = uplink_ && session_->state() == UplinkState::streaming;
     if (streaming && session_->in_flight() > 0 && clock_.mono_now() < stop_by_) return;
-    log::info("stopped", {{"spooled_batches", spool_->stats().batches}});
+    log::info("stopped", {{"spooled_batches", keeper_->spool().stats().batches}});
     loop_.stop();
 }
 
@@ -653,7 +536,7 @@ void keep_heap_small() {
 
 Result<void> run_agent(const AgentConfig& config, const std::filesystem::path& config_file) {
     keep_heap_small();
-    Agent agent(config, config_file);
+    Agent agent(config, config_file, ServiceNotifier::from_environment());
     RL_TRY(agent.start());
     agent.run();
     if (agent.worker_busy()) {

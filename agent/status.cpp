@@ -237,6 +237,31 @@ std::string readable(std::string_view json) {
     return Printer(json).run() + '\n';
 }
 
+std::string one_line(const AgentStatus& status) {
+    std::string line = "Sampling " + std::to_string(status.sources.size()) + " sources; ";
+    const std::string waiting = std::to_string(status.spool.batches) + " batches (" +
+                                std::to_string(status.spool.bytes / 1024) +
+                                " KiB) wait in the spool";
+    if (status.uplink_state == "streaming") {
+        line += "streaming to " + status.uplink_endpoint;
+    } else if (status.uplink_state != "off") {
+        line += "no answer yet from " + status.uplink_endpoint + ", " + waiting;
+    } else if (status.collector_configured) {
+        line += "no uplink, " + waiting;
+    } else {
+        line +=
+            "no collector: run `ridgeline token create` at yours and `ridgeline-agent enroll "
+            "TOKEN` here; until then " +
+            waiting;
+    }
+    if (status.uplink_state != "streaming" && status.collector_configured &&
+        !status.uplink.last_error.empty())
+        line += " (" + status.uplink.last_error + ")";
+    if (!status.spool.disk_error.empty()) line += "; the spool's disk: " + status.spool.disk_error;
+    if (status.thinning > 1) line += "; sampling less often: " + status.thinning_reason;
+    return line;
+}
+
 Result<std::unique_ptr<StatusServer>> StatusServer::open(net::Loop& loop,
                                                          const std::filesystem::path& socket,
                                                          std::function<std::string()> answer) {

@@ -18,6 +18,8 @@ namespace ridgeline::agent {
 std::string to_json(const AgentStatus& status);
 // The same for people: indented, a line a value, elements of arrays on a line each.
 std::string readable(std::string_view json);
+// The same in one line, for `systemctl status`: what the agent does, and what it needs to do more.
+std::string one_line(const AgentStatus& status);
 
 // Answers every connection with the JSON object and closes it. Loop thread.
 class StatusServer {

@@ -89,16 +89,26 @@ ProbeAnswer read_blocks(const std::string& content) {
     }
     // Nothing but certificates leaves this process, or it would hand out what only root may read: a
     // key in DER, or what lies behind a certificate in its file.
-    std::string why = blocks->problems.empty() ? "" : blocks->problems.front();
+    answer.problems = std::move(blocks->problems);
+    bool any = false;
     for (const std::string& der : blocks->ders) {
+        std::string& place = answer.chain.emplace_back();
         if (der.empty()) continue;
         if (const auto certificate = parse_certificate(der)) {
-            answer.chain.push_back(der.substr(0, certificate_bytes(der)));
+            place = der.substr(0, certificate_bytes(der));
+            any = true;
         } else {
-            why = certificate.error().context;
+            answer.problems.push_back(certificate.error().context);
         }
     }
-    if (answer.chain.empty()) answer.error = why;
+    if (!any) {
+        if (!answer.problems.empty()) answer.error = answer.problems.front();
+        answer.chain.clear();
+        answer.problems.clear();
+    } else if (answer.problems.size() > kProbeProblemsMax) {
+        answer.problems.resize(kProbeProblemsMax - 1);
+        answer.problems.push_back("and more");
+    }
     return answer;
 }
 
@@ -124,6 +134,10 @@ ProbeAnswer probe_file(const FileProbe& request, const FileContents& contents) {
                  ? read_pkcs12(*contents.certificates, std::string(password))
                  : read_blocks(*contents.certificates);
     if (!answer.error.empty() || request.key_file.empty()) return answer;
+    if (answer.chain.front().empty()) {
+        answer.key = "the key cannot be compared: its certificate cannot be read";
+        return answer;
+    }
     answer.key = contents.key ? judge_key(answer.chain.front(), *contents.key)
                               : "the key cannot be compared: " + contents.key.error().context;
     return answer;

@@ -15,6 +15,7 @@ namespace {
 
 constexpr std::string_view kRequestTitle = "ridgeline-certprobe request 1";
 constexpr std::string_view kAnswerTitle = "ridgeline-certprobe answer 1";
+constexpr std::string_view kUnreadable = "-";  // in place of a certificate
 constexpr std::size_t kTextBytesMax = 4096;
 constexpr std::int64_t kTimeoutMsMax = 600'000;
 
@@ -143,8 +144,12 @@ std::string encode(const ProbeAnswer& answer) {
     put(out, "trust", answer.trust);
     put(out, "name", answer.name);
     put(out, "key", answer.key);
+    for (const std::string& problem : answer.problems)
+        put(out, "problem", problem);
     for (const std::string& der : answer.chain)
-        out.append("certificate ").append(to_base64(der)).append("\n");
+        out.append("certificate ")
+            .append(der.empty() ? std::string(kUnreadable) : to_base64(der))
+            .append("\n");
     return out + "end\n";
 }
 
@@ -157,14 +162,22 @@ Result<ProbeAnswer> parse_probe_answer(std::string_view text) {
                           if (key == "trust") return take_text(value, answer.trust);
                           if (key == "name") return take_text(value, answer.name);
                           if (key == "key") return take_text(value, answer.key);
+                          if (key == "problem" && answer.problems.size() < kProbeProblemsMax)
+                              return take_text(value, answer.problems.emplace_back());
                           if (key != "certificate" || answer.chain.size() == kProbeChainMax)
                               return false;
+                          if (value == kUnreadable) {
+                              answer.chain.emplace_back();
+                              return true;
+                          }
                           auto der = from_base64(value);
                           if (!der || der->empty()) return false;
                           answer.chain.push_back(std::move(*der));
                           return true;
                       }));
-    if (answer.error.empty() == answer.chain.empty())
+    const bool none = std::all_of(answer.chain.begin(), answer.chain.end(),
+                                  [](const std::string& der) { return der.empty(); });
+    if (answer.error.empty() == none || (none && !answer.chain.empty()))
         return odd("neither an error nor a certificate");
     return answer;
 }

@@ -21,6 +21,7 @@ namespace ridgeline::agent {
 inline constexpr std::size_t kProbeAnswerBytesMax = 8U << 20;  // 4 MiB of DER, as base64
 inline constexpr std::size_t kProbeRequestBytesMax = 16U << 10;
 inline constexpr std::size_t kProbeChainMax = 2000;
+inline constexpr std::size_t kProbeProblemsMax = 20;
 
 // What is said before TLS begins; `none`: TLS from the first byte.
 enum class StartTls : std::uint8_t { none, smtp, imap, pop3, ftp, ldap, postgresql };
@@ -43,12 +44,15 @@ struct FileProbe {
 using ProbeRequest = std::variant<EndpointProbe, FileProbe>;
 
 struct ProbeAnswer {
-    std::string error;               // why there is no chain; empty when there is one
-    std::vector<std::string> chain;  // DER; leaf first as served, or in the file's order
-    std::string tls_version;         // "TLSv1.3"; empty for files
+    std::string error;  // why there is no chain; empty when there is one
+    // DER; leaf first as served, or in the file's order. Empty where one is that cannot be read, so
+    // that no other takes its place.
+    std::vector<std::string> chain;
+    std::string tls_version;  // "TLSv1.3"; empty for files
     std::string trust;  // "ok", or why the chain is not trusted, its dates aside; empty for files
     std::string name;   // "ok" or "mismatch"; empty for files
     std::string key;    // "match", "mismatch" or why it cannot be told; empty when not asked
+    std::vector<std::string> problems{};  // with what else is, or should be, in the file
 };
 
 std::string encode(const ProbeRequest& request);

@@ -68,6 +68,13 @@ bool is_ip_address(const std::string& text) {
            ::inet_pton(AF_INET6, text.c_str(), &address) == 1;
 }
 
+std::string name_in_certificate(std::string_view host) {
+    const std::string_view address = host.substr(0, host.find('%'));
+    if (address.find(':') != std::string_view::npos) return std::string(address);
+    if (host.size() > 1 && host.ends_with('.')) host.remove_suffix(1);
+    return std::string(host);
+}
+
 std::string judge_trust(const std::vector<std::string>& chain) {
     const X509Ptr leaf = from_der(chain.front());
     if (!leaf) return "OpenSSL cannot read the certificate";

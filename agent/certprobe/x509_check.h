@@ -21,6 +21,9 @@ std::string to_der(X509* certificate);
 X509Ptr from_der(std::string_view der);  // nullptr when OpenSSL cannot read it
 
 bool is_ip_address(const std::string& text);
+// As a certificate has it, and as it is asked for (RFC 6066 §3): without the dot that ends an
+// absolute name, or the zone of an IPv6 address.
+std::string name_in_certificate(std::string_view host);
 
 // Against the system's trusted certificates: "ok", or why not. That the leaf is outside its dates
 // is left out: the dates say so themselves, and must not hide the rest.

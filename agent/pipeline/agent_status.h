@@ -48,6 +48,7 @@ struct AgentStatus {
     std::vector<SourceStatus> sources;
     SpoolStats spool;
     std::optional<WallTime> spool_oldest;
+    bool collector_configured = false;
     std::string uplink_state;  // "off" "disconnected" "greeting" "streaming"
     std::string uplink_endpoint;
     UplinkStats uplink;

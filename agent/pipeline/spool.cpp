@@ -26,11 +26,14 @@ std::string_view to_string(DropReason reason) {
 }
 
 Result<void> SyncWork::run() {
-    for (const auto& file : files_)
-        RL_TRY(file->sync());
+    // All of them, since none comes here a second time; the first error is the one that is told.
+    Result<void> done;
+    for (const auto& file : files_) {
+        if (auto synced = file->sync(); !synced && done) done = std::move(synced);
+    }
     // After the files: a name that lasts is one of bytes that do.
-    if (directory_ != nullptr) RL_TRY(directory_->sync_directory());
-    return {};
+    if (done && directory_ != nullptr) done = directory_->sync_directory();
+    return done;
 }
 
 Spool::Spool(Storage& storage, const SpoolOptions& options)
@@ -81,7 +84,7 @@ void Spool::renumber(std::uint64_t sequence) {
 void Spool::retry() {
     while (!memory_.empty()) {
         if (!write(memory_.front())) return;
-        stats_.memory_bytes -= memory_.front().body.size();
+        stats_.memory_bytes -= memory_.front().bytes;
         --stats_.memory_batches;
         memory_.pop_front();
     }
@@ -170,13 +173,15 @@ void Spool::close_segment() {
 }
 
 void Spool::keep_in_memory(Waiting batch) {
-    stats_.memory_bytes += batch.body.size();
+    const bool shares_schema = !memory_.empty() && memory_.back().schema == batch.schema;
+    batch.bytes = batch.body.size() + (shares_schema ? 0 : batch.schema->size());
+    stats_.memory_bytes += batch.bytes;
     ++stats_.memory_batches;
     memory_.push_back(std::move(batch));
     while (stats_.memory_bytes > options_.memory_bytes_max) {
         const Waiting& oldest = memory_.front();
         stats_.dropped_samples[static_cast<std::size_t>(DropReason::memory_full)] += oldest.samples;
-        stats_.memory_bytes -= oldest.body.size();
+        stats_.memory_bytes -= oldest.bytes;
         --stats_.memory_batches;
         --stats_.batches;
         memory_.pop_front();
@@ -216,12 +221,34 @@ void Spool::remove_segment(std::size_t index) {
 void Spool::remove_acked_segments() {
     for (std::size_t i = 0; i + 1 < segments_.size();) {
         if (segments_[i].held == 0) {
+            if (i > 0) keep_notes_of(segments_[i].name);
             remove_segment(i);
         } else {
             ++i;
         }
     }
     if (stats_.batches == 0) reader_.reset();
+}
+
+// Live data is acknowledged before a backlog is, so a segment may go before older ones of which it
+// says what is acknowledged and what was sent. A restart that did not know that would merge such
+// batches with others (thinning), and what the collector has of them would come twice.
+void Spool::keep_notes_of(const std::string& name) {
+    std::vector<std::uint64_t> acked;
+    std::vector<std::uint64_t> sent;
+    auto scan = scan_segment(*storage_, name, kFormat, [&](const Record& record) {
+        for (const std::uint64_t sequence : read_sequences(record)) {
+            const Segment* segment = find_segment(sequence);
+            if (segment == nullptr || segment->name == name) continue;
+            const auto entry = std::lower_bound(segment->entries.begin(), segment->entries.end(),
+                                                sequence, before);
+            if (entry == segment->entries.end() || entry->sequence != sequence) continue;
+            (record.type == kSentRecord ? sent : acked).push_back(sequence);
+        }
+    });
+    if (!scan) note_disk_error(scan.error());
+    append_note(kAckedRecord, acked);
+    append_note(kSentRecord, sent);
 }
 
 const Spool::Segment* Spool::find_segment(std::uint64_t sequence) const {
@@ -259,7 +286,7 @@ std::optional<std::uint32_t> Spool::forget(std::uint64_t sequence) {
     const Waiting* waiting = find_waiting(sequence);
     if (waiting == nullptr) return std::nullopt;
     const std::uint32_t samples = waiting->samples;
-    stats_.memory_bytes -= waiting->body.size();
+    stats_.memory_bytes -= waiting->bytes;
     --stats_.memory_batches;
     --stats_.batches;
     memory_.erase(std::lower_bound(memory_.begin(), memory_.end(), sequence, waits_before));

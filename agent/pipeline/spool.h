@@ -191,6 +191,7 @@ class Spool {
         bool sent = false;
         std::string body;
         std::shared_ptr<const std::string> schema;  // encoded; shared by the batches that wait
+        std::size_t bytes = 0;  // that it takes in memory; of a shared schema the first one's
     };
 
     static bool before(const Entry& entry, std::uint64_t sequence) {
@@ -205,7 +206,8 @@ class Spool {
     Result<void> save_epoch();
     Result<void> note_unconfirmed();
     struct Noted;  // acknowledgements and sendings that the segments tell of
-    Result<void> load_segment(const std::string& name, Noted& noted);
+    // `next_base`: of the segment after it, whose numbers it cannot hold.
+    Result<void> load_segment(const std::string& name, std::uint64_t next_base, Noted& noted);
 
     bool write(const Waiting& batch);
     Result<void> write_to_segment(const Waiting& batch);
@@ -216,6 +218,7 @@ class Spool {
     void make_room(std::uint64_t bytes);
     void remove_segment(std::size_t index);
     void remove_acked_segments();
+    void keep_notes_of(const std::string& name);
     // Marks as acknowledged; the samples it had, or nullopt when it was not held.
     std::optional<std::uint32_t> forget(std::uint64_t sequence);
     void append_note(std::uint8_t type, std::span<const std::uint64_t> sequences);

@@ -21,6 +21,9 @@ inline constexpr std::string_view kUnconfirmedFileName = "unconfirmed";
 inline constexpr std::string_view kSegmentSuffix = ".seg";
 inline constexpr std::size_t kSequenceDigits = 20;
 
+// No spool comes so far; what claims to is damage, and must not make later numbers wrap.
+inline constexpr std::uint64_t kSequencesEnd = std::uint64_t{1} << 63U;
+
 // What thinning writes until it takes the place of the segment.
 inline constexpr std::string_view kThinnedSuffix = ".thin";
 
@@ -84,7 +87,8 @@ inline std::optional<std::uint64_t> base_of(std::string_view name) {
     if (name.size() != kSequenceDigits + kSegmentSuffix.size() || !name.ends_with(kSegmentSuffix)) {
         return std::nullopt;
     }
-    return to_u64(name.substr(0, kSequenceDigits));
+    const auto base = to_u64(name.substr(0, kSequenceDigits));
+    return base && *base < kSequencesEnd ? base : std::nullopt;
 }
 
 }  // namespace ridgeline::agent::spool_format

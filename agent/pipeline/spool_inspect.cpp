@@ -42,15 +42,7 @@ class FileReader {
     }
 
     void finish(const SegmentScan& scan, bool newest) {
-        report_.version = scan.version;
-        report_.bytes = scan.sound_bytes + scan.tail_bytes;
-        report_.records = scan.records;
-        // A closed segment ends with a whole record, or it lost something.
-        const std::string what = scan.damage.empty() ? "the file is cut short" : scan.damage;
-        if (!scan.damage.empty() || (scan.tail_bytes > 0 && !newest))
-            damage_.push_back({report_.name, scan.sound_bytes, scan.tail_bytes, what});
-        else
-            report_.tail_bytes = scan.tail_bytes;
+        if (auto damage = report_.take(scan, newest)) damage_.push_back(std::move(*damage));
     }
 
     SpoolFileReport& report() { return report_; }
@@ -184,7 +176,7 @@ std::string to_text(const SpoolReport& report) {
         held += file.held;
     }
     rows.push_back({"all", "", std::to_string(bytes), "", "", std::to_string(all.batches),
-                    std::to_string(held), std::to_string(all.samples),
+                    std::to_string(held), std::to_string(all.samples), std::to_string(all.thinned),
                     wire::range_text(all.sequences), wire::time_text(all.oldest_ms),
                     wire::time_text(all.newest_ms)});
     std::string out =

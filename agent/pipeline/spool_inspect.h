@@ -14,15 +14,10 @@
 
 namespace ridgeline::agent {
 
-struct SpoolFileReport {
-    std::string name;
-    std::uint32_t version = 0;
-    std::uint64_t bytes = 0;
-    std::uint64_t records = 0;
+struct SpoolFileReport : SegmentReport {
     std::uint64_t schemas = 0;
     std::uint64_t held = 0;  // batches that no record here says are acknowledged
     wire::BatchSummary content;
-    std::uint64_t tail_bytes = 0;  // being written, or torn: cut off when the agent starts
 };
 
 struct SpoolReport {

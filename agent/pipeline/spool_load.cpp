@@ -37,9 +37,15 @@ Result<Spool> Spool::open(Storage& storage, const SpoolOptions& options) {
     RL_TRY(spool.load_epoch());
     RL_ASSIGN_OR_RETURN(const auto names, storage.list());
     Noted noted;
+    std::vector<std::string> segments;
     for (const std::string& name : names) {
-        if (base_of(name)) RL_TRY(spool.load_segment(name, noted));
+        if (base_of(name)) segments.push_back(name);
         if (name.ends_with(kThinnedSuffix)) (void)storage.remove(name);
+    }
+    for (std::size_t i = 0; i < segments.size(); ++i) {
+        const bool last = i + 1 == segments.size();
+        RL_TRY(spool.load_segment(segments[i], last ? kSequencesEnd : *base_of(segments[i + 1]),
+                                  noted));
     }
     for (const std::uint64_t sequence : noted.sent) {
         if (Entry* entry = spool.find_entry(sequence)) entry->sent = true;
@@ -135,7 +141,7 @@ Result<void> Spool::save_epoch() {
     return {};
 }
 
-Result<void> Spool::load_segment(const std::string& name, Noted& noted) {
+Result<void> Spool::load_segment(const std::string& name, std::uint64_t next_base, Noted& noted) {
     Segment segment;
     segment.name = name;
     segment.base = *base_of(name);
@@ -150,7 +156,10 @@ Result<void> Spool::load_segment(const std::string& name, Noted& noted) {
             const auto range = wire::range_of(*body, batch->sequence);
             const std::uint64_t last =
                 segment.entries.empty() ? 0 : segment.entries.back().sequence;
-            if (!range || range->first <= last || batch->sequence < segment.base) return;
+            if (!range || range->first <= last || batch->sequence < segment.base ||
+                batch->sequence >= next_base) {
+                return;
+            }
             Entry& entry = segment.entries.emplace_back();
             entry.sequence = batch->sequence;
             entry.offset = static_cast<std::uint32_t>(record.offset);
@@ -158,9 +167,15 @@ Result<void> Spool::load_segment(const std::string& name, Noted& noted) {
             entry.merged = static_cast<std::uint32_t>(range->last - range->first);
             entry.resolution_s = static_cast<std::uint16_t>(std::min(body->resolution_s, 0xFFFFU));
         } else {
+            // Notes are of batches that were written before them. One of a number to come is
+            // damage, and must not meet the batch that will be given it.
+            const std::uint64_t given =
+                std::max({next_sequence_, segment.base,
+                          segment.entries.empty() ? 0 : segment.entries.back().sequence + 1});
             auto& of_kind = record.type == kSentRecord ? noted.sent : noted.acked;
-            for (const std::uint64_t sequence : read_sequences(record))
-                of_kind.push_back(sequence);
+            for (const std::uint64_t sequence : read_sequences(record)) {
+                if (sequence < given) of_kind.push_back(sequence);
+            }
         }
     };
     writer_.reset();  // of the segment before: only the last one is written to

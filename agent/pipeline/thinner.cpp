@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <map>
+#include <span>
 #include <utility>
 
 #include "common/metric/catalog.h"
@@ -72,7 +73,8 @@ void Thinner::describe(Group& group, bool with_aggregates) {
     }
     for (Series& series : group.came) {
         const std::array parts = {series.min, series.max, series.avg};
-        if (std::count(parts.begin(), parts.end(), kNone) % parts.size() == 0) continue;
+        const auto missing = std::count(parts.begin(), parts.end(), kNone);
+        if (missing == 0 || missing == std::ssize(parts)) continue;
         for (const std::size_t part : parts) {  // not one of ours: names that look like it
             if (part != kNone) group.came[part].is_aggregate = false;
         }
@@ -145,8 +147,8 @@ void Thinner::close_window(Group& group) {
     if (group.instants <= kFewInstants) {
         for (std::size_t row = 0; row < group.instants; ++row) {
             group.stamps_ms.push_back(group.few_stamps_ms[row]);
-            group.rows.insert(group.rows.end(), group.few_rows.begin() + row * came,
-                              group.few_rows.begin() + (row + 1) * came);
+            const auto values = std::span(group.few_rows).subspan(row * came, came);
+            group.rows.insert(group.rows.end(), values.begin(), values.end());
             group.rows.resize(group.stamps_ms.size() * width, kNoValue);
         }
     } else {

@@ -18,7 +18,9 @@ namespace ridgeline::agent {
 namespace {
 
 constexpr std::size_t kFilesMax = 10'000;
-constexpr std::size_t kEndpointsAtATime = 4;  // as many helpers as run side by side
+constexpr std::size_t kHelpersAtATime = 4;  // side by side
+// For a file, a helper takes some hundredths of a second, on a busy machine a few more.
+constexpr std::chrono::seconds kPerFile{1};
 
 bool is_directory(const std::string& path) {
     struct stat info {};
@@ -89,8 +91,11 @@ std::chrono::seconds CertificateSource::patience() const {
     for (const CertificateEndpointOptions& endpoint : options_.endpoints)
         longest = std::max(longest, endpoint.timeout);
     // Thrice, because what fails is probed again, and so is what differs from its file.
-    const auto turns = static_cast<int>(options_.endpoints.size() / kEndpointsAtATime + 1) * 3;
-    return std::chrono::ceil<std::chrono::seconds>(longest * turns) + std::chrono::seconds{60};
+    const auto turns = [](std::size_t probes) {
+        return static_cast<int>(probes / kHelpersAtATime + 1);
+    };
+    return std::chrono::ceil<std::chrono::seconds>(longest * turns(options_.endpoints.size()) * 3) +
+           kPerFile * turns(files_asked_) + std::chrono::seconds{60};
 }
 
 std::string CertificateSource::on_disk(const std::string& path) const {
@@ -103,6 +108,7 @@ Result<void> CertificateSource::read(const SampleInstant& at) {
     problems_.clear();
     std::vector<Question> questions;
     read_files(questions);
+    files_asked_ = questions.size();
     for (const CertificateEndpointOptions& endpoint : options_.endpoints) {
         questions.push_back(
             {chains_.size(), true,
@@ -201,8 +207,11 @@ void CertificateSource::take_answer(Chain& chain, bool named, const Result<Probe
         problem(chain.place + ": " + (answer ? answer->error : answer.error().context));
         return;
     }
+    for (const std::string& what : answer->problems)
+        problem(chain.place + ": " + what);
     chain.blocks = answer->chain.size();
     for (std::size_t i = 0; i < answer->chain.size(); ++i) {
+        if (answer->chain[i].empty()) continue;
         auto certificate = parse_certificate(answer->chain[i]);
         if (certificate) {
             certificate->position = i;
@@ -287,6 +296,8 @@ Result<CertificateFile> CertificateSource::read_expected(const std::string& path
     const ProbeAnswer& answer = *answers.front();
     if (!answer.error.empty()) return fail(Errc::unavailable, answer.error);
     CertificateFile file;
+    if (answer.chain.front().empty())
+        return fail(Errc::corrupt, "its first certificate cannot be read");
     RL_ASSIGN_OR_RETURN(Certificate leaf, parse_certificate(answer.chain.front()));
     file.first_der = answer.chain.front();
     file.certificates.push_back(std::move(leaf));

@@ -4,6 +4,7 @@
 // PKCS#12, keys, live endpoints) is asked of the helper `certprobe`. Runs on a worker thread.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
@@ -55,7 +56,8 @@ class CertificateSource final : public Source {
                       std::unique_ptr<Prober> prober);
     std::string_view name() const override { return "certificate"; }
     bool blocking() const override { return true; }
-    // Every endpoint in turn may take its whole time-out.
+    // Every endpoint in turn may take its whole time-out, and every file that the helper reads its
+    // share. On any thread.
     std::chrono::seconds patience() const override;
     // Errors name what could not be read and what was found; all that was read is emitted.
     Result<void> read(const SampleInstant& at) override;
@@ -108,6 +110,7 @@ class CertificateSource final : public Source {
     CertificateOptions options_;
     std::unique_ptr<Prober> prober_;
     std::int64_t now_s_ = 0;
+    std::atomic<std::size_t> files_asked_{0};  // of the helper, in the last read or this one
     std::vector<Chain> chains_;
     std::vector<std::string> problems_;
     std::map<std::string, CertificateSlots> slots_;

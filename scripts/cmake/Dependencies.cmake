@@ -28,8 +28,7 @@ target_link_libraries(ridgeline_mbedx509 INTERFACE ridgeline_mbedcrypto)
 
 # What is packaged carries these libraries in itself (RIDGELINE_STATIC): of a shared library a process maps and relocates
 # far more than it uses, 3 MB of an agent's 10, and a package for another distribution finds other versions of them. The
-# price: their security updates need a new build of Ridgeline. libc stays shared; so does Kerberos, which libzmq's archive
-# names and never uses under CURVE, as it comes without an archive.
+# price: their security updates need a new build of Ridgeline. libc stays shared.
 if(RIDGELINE_STATIC)
   function(ridgeline_use_archives target)
     set(archives "")
@@ -45,12 +44,10 @@ if(RIDGELINE_STATIC)
     endif()
     set_target_properties(${target} PROPERTIES INTERFACE_LINK_LIBRARIES "${archives}")
   endfunction()
-  find_library(GSSAPI_LIBRARY gssapi_krb5)
   ridgeline_use_archives(PkgConfig::LIBUV uv_a)
   ridgeline_use_archives(PkgConfig::LIBZMQ zmq pgm norm protokit bsd md sodium)
-  if(GSSAPI_LIBRARY)
-    set_property(TARGET PkgConfig::LIBZMQ APPEND PROPERTY INTERFACE_LINK_LIBRARIES ${GSSAPI_LIBRARY})
-  endif()
+  add_library(ridgeline_gssapi_absent STATIC ${CMAKE_CURRENT_LIST_DIR}/gssapi_absent.c)
+  set_property(TARGET PkgConfig::LIBZMQ APPEND PROPERTY INTERFACE_LINK_LIBRARIES ridgeline_gssapi_absent)
   ridgeline_use_archives(PkgConfig::ZSTD zstd)
   ridgeline_use_archives(PkgConfig::SODIUM sodium)
   ridgeline_use_archives(ridgeline_mbedcrypto mbedcrypto)
@@ -59,5 +56,14 @@ if(RIDGELINE_STATIC)
   add_library(ridgeline_protobuf_lite INTERFACE)
   ridgeline_use_archives(ridgeline_protobuf_lite protobuf-lite)
   set(RIDGELINE_PROTOBUF ridgeline_protobuf_lite)
-  add_link_options(-static-libstdc++ -static-libgcc -Wl,--gc-sections)
+  ridgeline_use_archives(PkgConfig::SQLITE sqlite3)
+  add_link_options(-static-libstdc++ -Wl,--gc-sections)
+  if(RIDGELINE_OLD_GLIBC)
+    # libgcc's archive asks for _dl_find_object of glibc 2.35, libbsd's for arc4random of 2.36. The shared libgcc_s is
+    # on every host that has a libc.
+    add_library(ridgeline_old_glibc OBJECT ${PROJECT_SOURCE_DIR}/packaging/rpm/arc4random.c)
+    link_libraries(ridgeline_old_glibc $<TARGET_OBJECTS:ridgeline_old_glibc>)
+  else()
+    add_link_options(-static-libgcc)
+  endif()
 endif()

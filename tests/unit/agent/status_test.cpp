@@ -26,6 +26,37 @@ TEST_CASE("the status is one JSON object", "[status]") {
     REQUIRE(json.find(R"("state":"streaming")") != std::string::npos);
 }
 
+TEST_CASE("one line says what the agent does and what to do next", "[status]") {
+    AgentStatus status;
+    status.sources.resize(3);
+    status.spool.batches = 12;
+    status.spool.bytes = 4096;
+    status.uplink_state = "off";
+    status.uplink.last_error = "no collector configured";
+    REQUIRE(one_line(status) ==
+            "Sampling 3 sources; no collector: run `ridgeline token create` at yours and "
+            "`ridgeline-agent enroll TOKEN` here; until then 12 batches (4 KiB) wait in the spool");
+    status.collector_configured = true;
+    status.uplink.last_error = "/etc/ridgeline/collector.pub: No such file or directory";
+    REQUIRE(one_line(status) ==
+            "Sampling 3 sources; no uplink, 12 batches (4 KiB) wait in the spool "
+            "(/etc/ridgeline/collector.pub: No such file or directory)");
+    status.uplink_state = "disconnected";
+    status.uplink_endpoint = "tcp://c:7171";
+    status.uplink.last_error = "refused";
+    REQUIRE(one_line(status) ==
+            "Sampling 3 sources; no answer yet from tcp://c:7171, 12 batches (4 KiB) wait in the "
+            "spool (refused)");
+    status.uplink_state = "streaming";
+    REQUIRE(one_line(status) == "Sampling 3 sources; streaming to tcp://c:7171");
+    status.thinning = 2;
+    status.thinning_reason = "CPU";
+    status.spool.disk_error = "full";
+    REQUIRE(one_line(status) ==
+            "Sampling 3 sources; streaming to tcp://c:7171; the spool's disk: full; sampling less "
+            "often: CPU");
+}
+
 TEST_CASE("people see a line a value and a line an element", "[status]") {
     REQUIRE(
         readable(

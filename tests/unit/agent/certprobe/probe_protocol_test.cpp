@@ -50,6 +50,24 @@ TEST_CASE("an answer brings its chain byte for byte", "[probe]") {
     CHECK(got->error.empty());
 }
 
+TEST_CASE("a certificate that cannot be read keeps its place, and is told of", "[probe]") {
+    ProbeAnswer answer;
+    answer.chain = {"", std::string(50, '\x30'), ""};
+    answer.problems = {"not base64", "cut short"};
+    const auto got = parse_probe_answer(encode(answer));
+    REQUIRE(got);
+    CHECK(got->chain == answer.chain);
+    CHECK(got->problems == answer.problems);
+    const std::string title = "ridgeline-certprobe answer 1\n";
+    CHECK_FALSE(parse_probe_answer(title + "certificate -\nend\n"));
+    CHECK_FALSE(parse_probe_answer(title + "error a\ncertificate -\nend\n"));
+    CHECK_FALSE(parse_probe_answer(title + "problem \x1b[31m\ncertificate AAAA\nend\n"));
+    std::string many = title;
+    for (std::size_t i = 0; i <= kProbeProblemsMax; ++i)
+        many += "problem a\n";
+    CHECK_FALSE(parse_probe_answer(many + "certificate AAAA\nend\n"));
+}
+
 TEST_CASE("an answer that is odd in any way is refused", "[probe]") {
     const std::string good = encode(ProbeAnswer{"no route to host", {}, "", "", "", ""});
     REQUIRE(parse_probe_answer(good)->error == "no route to host");

@@ -1,7 +1,10 @@
 #include "agent/pipeline/spool_inspect.h"
 
 #include <array>
+#include <iterator>
 #include <sstream>
+#include <string>
+#include <vector>
 
 #include "agent/pipeline/head_journal.h"
 #include "agent/pipeline/spool_command.h"
@@ -87,6 +90,28 @@ TEST_CASE("an inspected spool is told in full and not changed", "[spool]") {
     REQUIRE(all.newest_ms == kStart_ms + 119'000);
     REQUIRE(to_text(report).find("1-12") != std::string::npos);
     REQUIRE(to_text(report).ends_with("whole\n"));
+}
+
+TEST_CASE("the sums stand under what they are sums of", "[spool]") {
+    FaultyStorage storage;
+    fill(storage);
+    SpoolReport report = inspect_spool(storage).value();
+    report.files[0].content.thinned = 7;
+    report.files[1].content.thinned = 5;
+    std::istringstream lines(to_text(report));
+    std::string title;
+    std::string sums;
+    for (std::string line; std::getline(lines, line);) {
+        if (line.starts_with("file")) title = line;
+        if (line.starts_with("all")) sums = line;
+    }
+    std::istringstream words(sums);
+    const std::vector<std::string> found{std::istream_iterator<std::string>(words), {}};
+    // all, bytes, batches, held, samples, thinned, sequences, two instants
+    REQUIRE(found.size() == 9);
+    REQUIRE(found[4] == "240");
+    REQUIRE(found[5] == "12");
+    REQUIRE(found[6] == "1-12");
 }
 
 TEST_CASE("any changed byte of a segment is found, with its file and place", "[spool]") {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "agent/pipeline/bytes.h"
 #include "agent/pipeline/spool_format.h"
 #include "tests/support/catch.h"
 #include "tests/support/faulty_storage.h"
@@ -101,6 +102,62 @@ TEST_CASE("acknowledgements in any order free whole segments and survive a resta
     REQUIRE(held(next) == Held{56, 57, 58, 59, 60});
     next.ack_range(56, 60);
     REQUIRE(reopened(storage, options).next_sequence() == 61);  // though nothing is held
+}
+
+TEST_CASE("what a segment says of older ones outlives it", "[spool]") {
+    FaultyStorage storage;
+    const SpoolOptions options{1U << 20, 1U << 20, 2000};
+    {
+        Spool spool = reopened(storage, options);
+        spool.append(make_batch(1));
+        const auto next_segment = [&] {
+            const std::size_t files = storage.snapshot().size();
+            std::uint64_t first = 0;
+            while (storage.snapshot().size() == files)
+                first = spool.append(make_batch(1));
+            return first;
+        };
+        const std::uint64_t live = next_segment();
+        ack(spool, 1);  // of the backlog, noted where live data is being written
+        spool.note_sent(2);
+        const std::uint64_t newest = next_segment();
+        for (std::uint64_t i = live; i < newest; ++i)
+            ack(spool, i);
+        REQUIRE(storage.snapshot().size() == 3);  // the epoch, the backlog and the newest
+        REQUIRE(spool.holds(2));
+    }
+    REQUIRE(reopened(storage, options).oldest() == 2);
+    bool told_of_sending = false;
+    for (const auto& [name, bytes] : storage.snapshot()) {
+        if (!name.ends_with(".seg")) continue;
+        REQUIRE(scan_segment(storage, name, spool_format::kFormat, [&](const Record& record) {
+            told_of_sending = told_of_sending || (record.type == spool_format::kSentRecord &&
+                                                  spool_format::read_sequences(record) == Held{2});
+        }));
+    }
+    REQUIRE(told_of_sending);
+}
+
+TEST_CASE("what a damaged record says of numbers to come is not believed", "[spool]") {
+    FaultyStorage storage;
+    {
+        auto writer = SegmentWriter::create(storage, spool_format::segment_name(1),
+                                            spool_format::kFormat, 1, 0);
+        ByteWriter note;
+        for (const std::uint64_t sequence : {1U, 2U, 3U})
+            note.u64(sequence);
+        REQUIRE(writer->append(spool_format::kAckedRecord, note.bytes()));
+        ByteWriter batch;
+        batch.u64(std::uint64_t{1} << 63U);  // the number after it would be among the first again
+        batch.text(wire::encode_body(make_batch(1).body));
+        REQUIRE(writer->append(spool_format::kBatchRecord, batch.bytes()));
+    }
+    {
+        Spool spool = reopened(storage);
+        REQUIRE(spool.append(make_batch(1)) == 1);
+        REQUIRE(spool.append(make_batch(2)) == 2);
+    }
+    REQUIRE(held(reopened(storage)) == Held{1, 2});
 }
 
 TEST_CASE("a tail torn at any byte costs the last batch and nothing else", "[spool]") {
@@ -247,6 +304,38 @@ TEST_CASE("memory for what the disk refuses is bounded; the oldest goes and is c
     REQUIRE(held(spool).back() == 20);
 }
 
+TEST_CASE("what waits in memory counts with its schema, which may be larger than the batch",
+          "[spool]") {
+    FaultyStorage storage;
+    Spool spool = reopened(storage, {1U << 20, 10'000, 1U << 20});
+    storage.refuse_changes(EIO);
+    for (std::uint32_t i = 1; i <= 20; ++i)  // mounts that come and go
+        spool.append(make_batch(i, 10, std::string(990, 'd') + std::to_string(i)));
+    REQUIRE(spool.stats().memory_bytes <= 10'000);
+    REQUIRE(held(spool).size() < 10);
+    REQUIRE(held(spool).size() == spool.stats().memory_batches);
+    std::uint64_t kept = 0;
+    for (const std::uint64_t sequence : held(spool))
+        kept += samples_of(spool, sequence);
+    REQUIRE(kept + dropped(spool, DropReason::memory_full) == 210);
+    ack(spool, held(spool).front());
+    storage.refuse_changes(0);
+    spool.append(make_batch(1));
+    REQUIRE(spool.stats().memory_bytes == 0);
+}
+
+TEST_CASE("batches that share a schema count it once", "[spool]") {
+    FaultyStorage storage;
+    Spool spool = reopened(storage, {1U << 20, 10'000, 1U << 20});
+    storage.refuse_changes(EIO);
+    const SealedBatch batch = make_batch(1, 10, std::string(990, 'd'));
+    for (int i = 0; i < 20; ++i)
+        spool.append(batch);
+    REQUIRE(held(spool).size() == 20);
+    REQUIRE(spool.stats().memory_bytes > 1000);
+    REQUIRE(spool.stats().memory_bytes < 3000);
+}
+
 TEST_CASE("a spool on a read-only disk still offers what it holds", "[spool]") {
     FaultyStorage storage;
     reopened(storage).append(make_batch(1));
@@ -317,6 +406,22 @@ TEST_CASE("sync work covers what was appended, and a failed sync moves on to a f
     spool.append(make_batch(3));
     REQUIRE(storage.snapshot().contains("00000000000000000003.seg"));
     REQUIRE(held(spool) == Held{1, 2, 3});
+}
+
+TEST_CASE("a file that cannot be synced does not keep the others from it", "[spool]") {
+    FaultyStorage storage;
+    Spool spool = reopened(storage, {1U << 20, 1U << 20, 300});
+    for (std::uint32_t i = 1; i <= 3; ++i)
+        spool.append(make_batch(i, 400));
+    REQUIRE(storage.snapshot().contains("00000000000000000003.seg"));
+    storage.refuse_next_sync(EIO);
+    spool.on_synced(spool.take_unsynced().run());
+    REQUIRE_FALSE(spool.stats().disk_error.empty());
+    spool.append(make_batch(4));
+    spool.on_synced(spool.take_unsynced().run());
+    storage.cut_power();
+    // Of the first the disk has nothing; the two after it were synced all the same.
+    REQUIRE(held(reopened(storage)) == Held{2, 3, 4});
 }
 
 TEST_CASE("a spool in memory is taken over once no batch of it is under way", "[spool]") {

@@ -274,6 +274,42 @@ TEST_CASE("other things beside certificates raise nothing, and a pipe holds nobo
     CHECK(rig.read() == (dir.path() / "z.pem").string() + ": not a regular file");
 }
 
+TEST_CASE("what the helper could not read of a bundle is said, and its place stays empty",
+          "[certificate]") {
+    const test::TempDir dir;
+    const auto path = dir.path() / "site.pem";
+    std::ofstream(path) << "whatever: the helper is asked because of the key\n";
+    CertificateFileOptions with_key = file(path);
+    with_key.key = (dir.path() / "site.key").string();
+    Rig rig({{with_key}, {}});
+    ProbeAnswer answer{"", {"", der_of("ca.pem")}, "", "", "", ""};
+    answer.problems = {"a certificate that is cut short"};
+    rig.prober->answers = {answer};
+    CHECK(rig.read() == path.string() + ": a certificate that is cut short");
+    CHECK(rig.sink["tls.certificate.readable{path=\"" + path.string() + "\"}"] == 0);
+    std::string names;
+    for (const auto& [name, value] : rig.sink.values)
+        names += name + '\n';
+    CHECK(names.find("position=\"1\"") != std::string::npos);
+    CHECK(names.find("position=\"0\"") == std::string::npos);
+}
+
+TEST_CASE("many files for the helper are given their time", "[certificate]") {
+    const test::TempDir dir;
+    CertificateOptions options;
+    for (int i = 0; i < 1000; ++i) {
+        const auto path = dir.path() / (std::to_string(i) + ".pem");
+        std::ofstream(path) << "\n";
+        options.files.push_back(file(path));
+        options.files.back().key = path.string();
+    }
+    Rig rig(options);
+    CHECK(rig.source.patience() <= std::chrono::seconds{75});
+    rig.prober->answers.assign(1000, ProbeAnswer{"no certificate in it", {}, "", "", "", ""});
+    (void)rig.read();
+    CHECK(rig.source.patience() >= std::chrono::seconds{300});
+}
+
 TEST_CASE("a bundle whose leaf is damaged is not readable, and nothing takes the leaf's place",
           "[certificate]") {
     const test::TempDir dir;

@@ -1,0 +1,130 @@
+#!/usr/bin/python3
+"""Which code the agent runs once it has settled, as the linker script that puts it side by side.
+
+    tests/bench/steady_code.py [--build build/release] [--seconds 120] > agent/steady_code.ld
+
+Runs the agent under callgrind with a collector to deliver to, counts nothing of its start, and prints a section
+.text.steady of the object files (of libraries: archive members) and template instances that ran. The kernel maps the 16
+pages around one that is touched (mm/memory.c, do_fault_around): code that is used here and there makes nearly all of a
+program resident, code that lies together does not. footprint.py shows what it earns. A line that matches nothing does
+no harm, code that is missing costs a few pages: run it again after large changes. Needs valgrind.
+"""
+
+import argparse
+import bisect
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+from peers import Ridgeline
+
+SETTLED_SECONDS = 60  # under callgrind everything takes some fifty times as long
+HEADER = """/* The code that a settled agent runs, side by side: some 1.4 MB resident of 4. Written by
+   tests/bench/steady_code.py, which tells more. */
+"""
+# A function's code path that its compiler holds for rare lies apart already.
+RARE = re.compile(r"\.text\.(unlikely|startup|exit)|\.text\..*\.cold$")
+OUTSIDE_ARCHIVES = re.compile(r".*/ridgeline-agent\.dir/([^/]+\.o)$")
+
+
+def link_map(build):
+    """The linker's map of the agent, linked again by the build's own command."""
+    commands = subprocess.run(["ninja", "-C", build, "-t", "commands", "agent/ridgeline-agent"], check=True,
+                              capture_output=True, text=True).stdout
+    link = re.sub(r"^: && | && :$", "", commands.splitlines()[-1])
+    with tempfile.TemporaryDirectory() as directory:
+        link = link.replace(" -o agent/ridgeline-agent", f" -o {directory}/agent -Wl,-Map={directory}/map")
+        subprocess.run(link, shell=True, cwd=build, check=True)
+        return pathlib.Path(directory, "map").read_text()
+
+
+def code_sections(text):
+    """(address, size, section, object) of each, by address. A long name has a line of its own."""
+    found = re.findall(r"^ (\.text\S*)\s+0x([0-9a-f]+)\s+0x([0-9a-f]+) (\S.*)$", text, re.MULTILINE)
+    sections = [(int(address, 16), int(size, 16), name, file) for name, address, size, file in found]
+    return sorted(section for section in sections if section[0] and section[1])
+
+
+def run_under_callgrind(build, directory, seconds):
+    """Addresses of the instructions that the settled agent ran."""
+    profile = directory / "callgrind.out"
+    ridgeline = Ridgeline(build, directory)
+    collector = ridgeline.start_collector()
+    agent = ridgeline.start_agent("agent", "profiled", under=[
+        "valgrind", "--tool=callgrind", "--dump-instr=yes", "--instr-atstart=no", f"--callgrind-out-file={profile}"])
+    time.sleep(SETTLED_SECONDS)
+    subprocess.run(["callgrind_control", "-i", "on", str(agent.process.pid)], check=True, stdout=sys.stderr)
+    time.sleep(seconds)
+    agent.process.send_signal(signal.SIGTERM)
+    agent.process.wait(60)
+    collector.stop()
+    return instructions(profile)
+
+
+def instructions(profile):
+    """Of callgrind's format: "ob=(1) FILE" names the object what follows is in, "ob=(1)" again; each cost line begins
+    with an address, or with its distance from the one before."""
+    names, inside, address, found = {}, False, 0, set()
+    for line in profile.read_text().splitlines():
+        if object_line := re.match(r"(c?)ob=\((\d+)\)(?: (.*))?", line):
+            called, number, name = object_line.groups()
+            names.setdefault(number, name)
+            if not called:
+                inside = names[number].endswith("/ridgeline-agent")
+        elif cost_line := re.match(r"(0x[0-9a-f]+|[+-]\d+|\*) ", line):
+            position = cost_line[1]
+            if position.startswith("0x"):
+                address = int(position, 16)
+            elif position != "*":
+                address += int(position)
+            if inside:
+                found.add(address)
+    return found
+
+
+def steady(sections, addresses):
+    starts = [section[0] for section in sections]
+    found = set()
+    for address in addresses:
+        section = sections[max(bisect.bisect_right(starts, address) - 1, 0)]
+        if section[0] <= address < section[0] + section[1] and not RARE.match(section[2]):
+            found.add(section)
+    return found
+
+
+def patterns(sections):
+    lines = set()
+    for _, _, name, file in sections:
+        if name != ".text":
+            lines.add(f"*({name})")
+        elif member := re.match(r".*/([^/]+\.a)\((.*)\)$", file):
+            lines.add(f"*{member[1]}:{member[2]}(.text)")
+        elif own := OUTSIDE_ARCHIVES.match(file):
+            lines.add(f"*{own[1]}(.text)")
+    return sorted(lines)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--build", type=pathlib.Path, default=pathlib.Path("build/release"))
+    parser.add_argument("--seconds", type=int, default=120)
+    arguments = parser.parse_args()
+    sections = code_sections(link_map(arguments.build))
+    with tempfile.TemporaryDirectory() as directory:
+        addresses = run_under_callgrind(arguments.build, pathlib.Path(directory), arguments.seconds)
+    found = steady(sections, addresses)
+    pages = {address >> 12 for address in addresses}
+    print(f"{len(addresses)} instructions ran on {len(pages)} pages, in sections of "
+          f"{sum(section[1] for section in found) // 1024} kB", file=sys.stderr)
+    print(HEADER + "SECTIONS\n{\n  .text.steady :\n  {")
+    for line in patterns(found):
+        print("    " + line)
+    print("  }\n}\nINSERT BEFORE .text;")
+
+
+if __name__ == "__main__":
+    main()
