@@ -5,18 +5,27 @@
 #include <optional>
 #include <random>
 
+#include "collector/alert/alert_desk.h"
 #include "collector/alert/alert_text.h"
+#include "collector/alert/inhibition.h"
 #include "collector/aws/credentials.h"
 #include "collector/aws/curl_client.h"
-#include "collector/aws/endpoint.h"
+#include "collector/cloudwatch_service.h"
 #include "collector/evaluation.h"
+#include "collector/http/alert_api.h"
+#include "collector/http/audit_api.h"
+#include "collector/http/cost_api.h"
+#include "collector/http/rule_api.h"
 #include "collector/http/server.h"
+#include "collector/http/silence_api.h"
 #include "collector/ingest/ingest.h"
 #include "collector/ingest/zmq_listener.h"
 #include "collector/log/log.h"
+#include "collector/notify/notifier.h"
 #include "collector/rule/rule_parser.h"
-#include "collector/sink/cloudwatch_sink.h"
 #include "collector/view.h"
+#include "common/base/service_notifier.h"
+#include "common/base/text.h"
 #include "common/net/curve_keys.h"
 #include "common/net/uv.h"
 #include "common/net/zmq_socket.h"
@@ -28,10 +37,14 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::size_t kBatchesPerTurn = 64;
-constexpr auto kCloudWatchPoll = 250ms;
 constexpr auto kKeyFilesLook = 500ms;  // a host whose file goes is cut off within a second
+constexpr auto kNotifyLook = 500ms;
 constexpr auto kCheckpoint = 5s;
+constexpr auto kTick = 1s;
+constexpr const char* kRuleFiles = "rule_files_refused";
 constexpr auto kHousekeeping = 60s;
+constexpr auto kStatusLook = 5s;
+constexpr auto kDeskLook = 1s;  // a silence that ends is on its alerts' timelines within a second
 
 IngestLimits ingest_limits(const LimitsConfig& config) {
     IngestLimits limits;
@@ -64,17 +77,23 @@ SeriesStoreOptions series_options(const CollectorConfig& config) {
 
 class Collector {
   public:
-    Collector(const CollectorConfig& config, RereadConfig reread, bool print_alerts)
-        : config_(config), reread_(std::move(reread)), print_alerts_(print_alerts) {}
+    Collector(const CollectorConfig& config, RereadConfig reread, bool print_alerts,
+              ServiceNotifier service_manager)
+        : config_(config),
+          reread_(std::move(reread)),
+          print_alerts_(print_alerts),
+          service_manager_(std::move(service_manager)) {}
 
     Result<void> start();
     void run() { loop_.run(); }
 
   private:
     Result<void> open_storage();
-    Result<void> open_cloudwatch();
+    Result<void> open_notifier(const Rng& jitter);
     Result<void> open_ports();
     void start_timers();
+    void start_watchdog();
+    std::string one_line() const;
 
     void on_message(const ZmqListener::Sender& sender, std::string_view bytes);
     void on_newcomer(const ZmqListener::Sender& sender, std::string_view bytes);
@@ -83,14 +102,23 @@ class Collector {
     void schedule_sync();
     void sync();
     void pump();
-    void on_transition(const Transition& transition) const;
+    void on_transition(const Transition& transition);
+    void notify();
+    ApiResponse answer(const ApiRequest& request);
+    void audit(const Actor& actor, const std::string& action, const std::string& subject,
+               const std::string& before, const std::string& after);
+    AlertDesk::HostTags host_tags() const;
     void reload();
+    void take_new_config();
     void reload_limits(LimitsConfig limits);
     void reload_rules();
+    void tell_of_rule_files(const LoadedRules& loaded);
+    void retire_unenrolled();
 
     CollectorConfig config_;
     RereadConfig reread_;
     bool print_alerts_;
+    ServiceNotifier service_manager_;
     SystemClock clock_;
     net::Loop loop_;
     net::ZmqContext zmq_;
@@ -104,9 +132,15 @@ class Collector {
     std::unique_ptr<Log> log_;
     std::optional<Ingest> ingest_;
     std::unique_ptr<Evaluation> evaluation_;
+    std::unique_ptr<AlertDesk> desk_;
+    std::vector<Rule> disabled_rules_;
     std::optional<CurlClient> http_client_;
     std::unique_ptr<CredentialsProvider> credentials_;
-    std::unique_ptr<CloudWatchSink> cloudwatch_;
+    std::optional<CloudWatchService> cloudwatch_;
+    std::optional<Inhibition> inhibition_;
+    Suppressors suppressors_;
+    std::optional<NetworkSender> sender_;
+    std::optional<Notifier> notifier_;
     std::size_t bad_rule_files_ = 0;
     ViewParts view_parts_;
     std::optional<CollectorView> view_;
@@ -115,16 +149,27 @@ class Collector {
     bool syncing_ = false;
     bool pumping_ = false;
     bool stopping_ = false;
-    std::optional<net::Timer> sync_timer_, cloudwatch_timer_, key_files_timer_, checkpoint_timer_,
-        housekeeping_timer_;
+    std::optional<net::Timer> sync_timer_, key_files_timer_, checkpoint_timer_, housekeeping_timer_,
+        notify_timer_, tick_timer_, status_timer_, watchdog_timer_, desk_timer_;
     std::optional<net::Signal> on_sigterm_, on_sigint_, on_sighup_;
 };
 
 Result<void> Collector::start() {
     RL_TRY(open_storage());
-    RL_TRY(open_cloudwatch());
+    http_client_.emplace(loop_);
+    credentials_ = default_credentials_chain(process_environment(), *http_client_, clock_);
+    // The jitter of retries; nothing secret comes from it.
+    const auto engine = std::make_shared<std::mt19937_64>(std::random_device{}());
+    const Rng jitter = [engine] { return std::uniform_real_distribution<double>(0, 1)(*engine); };
+    cloudwatch_.emplace(config_,
+                        CloudWatchService::Peers{loop_, *http_client_, *credentials_, *log_,
+                                                 *evaluation_, clock_, jitter},
+                        [this] { schedule_sync(); });
+    RL_TRY(cloudwatch_->open());
+    RL_TRY(open_notifier(jitter));
     RL_TRY(open_ports());
     start_timers();
+    start_watchdog();
     pump();
     return {};
 }
@@ -159,35 +204,48 @@ Result<void> Collector::open_storage() {
         log::error("rule file not used", {{"error", to_string(error)}});
     bad_rule_files_ = loaded.errors.size();
     log::info("rules loaded", {{"rules", loaded.rules.size()}});
-    RL_ASSIGN_OR_RETURN(evaluation_,
-                        Evaluation::open(*log_, series_options(config_), std::move(loaded.rules),
-                                         std::move(opened.book), clock_,
-                                         [this](const Transition& t) { on_transition(t); }));
+    disabled_rules_ = loaded.disabled;
+    EvaluationOptions options;
+    options.limits.identities_per_rule = config_.rules.identities_per_rule;
+    options.startup_grace = config_.rules.startup_grace;
+    options.rules_incomplete = !loaded.errors.empty();
+    RL_ASSIGN_OR_RETURN(
+        evaluation_,
+        Evaluation::open(
+            *log_, series_options(config_), std::move(loaded.rules), std::move(opened.book), clock_,
+            [this](const Transition& t) { on_transition(t); }, options));
+    tell_of_rule_files(loaded);
+    RL_ASSIGN_OR_RETURN(
+        desk_, AlertDesk::open(evaluation_->book(), clock_, [this] { return host_tags(); }));
     return {};
 }
 
-Result<void> Collector::open_cloudwatch() {
-    if (!config_.cloudwatch.enabled) return {};
-    const Environment environment = process_environment();
-    CloudWatchTarget target;
-    RL_ASSIGN_OR_RETURN(target.region, resolve_region(config_.cloudwatch.region, environment));
-    RL_ASSIGN_OR_RETURN(target.endpoint, cloudwatch_endpoint(config_.cloudwatch.endpoint_url,
-                                                             target.region, environment));
-    http_client_.emplace(loop_);
-    credentials_ = default_credentials_chain(environment, *http_client_, clock_);
-    const LogOpener opener = [this](LogPosition from) -> Result<std::unique_ptr<LogReader>> {
-        return log_->open_reader(from);
-    };
-    // The jitter of retries; nothing secret comes from it.
-    auto engine = std::make_shared<std::mt19937_64>(std::random_device{}());
-    const Rng rng = [engine] { return std::uniform_real_distribution<double>(0, 1)(*engine); };
-    RL_ASSIGN_OR_RETURN(
-        cloudwatch_,
-        CloudWatchSink::open(config_.cloudwatch, target, config_.storage.path / "cloudwatch.cursor",
-                             opener, *http_client_, *credentials_, clock_, rng));
-    log_->hold("cloudwatch", cloudwatch_->needed_from());
-    log::info("writing to CloudWatch",
-              {{"endpoint", target.endpoint}, {"namespace", config_.cloudwatch.space}});
+Result<void> Collector::open_notifier(const Rng& jitter) {
+    RL_ASSIGN_OR_RETURN(auto opened,
+                        Outbox::open(config_.storage.path / "notify.db", config_.notify, jitter,
+                                     to_unix_ms(clock_.wall_now())));
+    if (!opened.moved_aside.empty()) {
+        log::error(
+            "the outbox of notifications was damaged; it was moved aside and a new one begun",
+            {{"file", opened.moved_aside}});
+    }
+    if (opened.is_new) {
+        RL_ASSIGN_OR_RETURN(const std::int64_t newest, evaluation_->book().newest_transition());
+        RL_TRY(opened.outbox.start_after(newest));
+    }
+    inhibition_.emplace(evaluation_->engine());
+    suppressors_.add(*inhibition_);
+    suppressors_.add(*desk_);
+    sender_.emplace(loop_, *http_client_, *credentials_, clock_);
+    notifier_.emplace(std::move(opened.outbox), evaluation_->book(), *sender_, suppressors_, clock_,
+                      [this](const std::string& host) {
+                          const auto known = ingest_->hosts().find(host);
+                          return known == ingest_->hosts().end()
+                                     ? std::map<std::string, std::string>{}
+                                     : known->second.info.tags;
+                      });
+    if (config_.notify.targets.empty())
+        log::notice("nobody is told of alerts: there is no [target.NAME] in the configuration");
     return {};
 }
 
@@ -197,8 +255,10 @@ Result<void> Collector::open_ports() {
     const auto public_file = config_.listen.key_file.parent_path() / "collector.pub";
     if (loaded.created) {
         RL_TRY(net::save_public_key_file(public_file, loaded.keys.public_z85));
-        log::notice("made a new key pair; copy the public key to every agent",
-                    {{"file", public_file.string()}});
+        log::notice(
+            "made this collector's key pair. To enrol a host, run `ridgeline token create "
+            "--address tcp://THIS_HOST:7171` here and `ridgeline-agent enroll TOKEN` there",
+            {{"public_key_file", public_file.string()}});
     }
     allowed_.emplace(config_.listen.agents_dir);
     RL_ASSIGN_OR_RETURN(enrollment_book_,
@@ -221,12 +281,14 @@ Result<void> Collector::open_ports() {
     view_parts_.listener = listener_.get();
     view_parts_.enrollment = &*enrollment_;
     view_parts_.listen = &config_.listen;
-    view_parts_.cloudwatch = cloudwatch_.get();
+    view_parts_.cloudwatch = cloudwatch_->sink();
+    view_parts_.notifier = &*notifier_;
+    view_parts_.aws_metrics = cloudwatch_->metrics_source();
     view_parts_.bad_rule_files = &bad_rule_files_;
     view_.emplace(view_parts_);
     RL_ASSIGN_OR_RETURN(const ListenAddress address, check_listen_address(config_.listen.http));
     RL_ASSIGN_OR_RETURN(http_, HttpServer::start(loop_, address, [this](const ApiRequest& request) {
-                            return handle_request(*view_, *view_, request);
+                            return answer(request);
                         }));
     view_parts_.http = http_.get();
     log::info("listening", {{"agents", listener_->endpoint()},
@@ -237,28 +299,39 @@ Result<void> Collector::open_ports() {
 void Collector::start_timers() {
     sync_timer_.emplace(loop_, [this] { sync(); });
     key_files_timer_.emplace(loop_, [this] {
-        if (allowed_->refresh()) listener_->recheck();
+        if (!allowed_->refresh()) return;
+        listener_->recheck();
+        retire_unenrolled();
     });
     key_files_timer_->start(kKeyFilesLook, kKeyFilesLook);
     checkpoint_timer_.emplace(loop_, [this] { evaluation_->checkpoint(); });
     checkpoint_timer_->start(kCheckpoint, kCheckpoint);
+    tick_timer_.emplace(loop_, [this] { evaluation_->tick(); });
+    tick_timer_->start(kTick, kTick);
+    retire_unenrolled();
+    desk_timer_.emplace(loop_, [this] {
+        if (const auto done = desk_->tick(); !done) {
+            static log::RateLimit limit(6);
+            limit.write(log::Level::error, "alerts cannot be stored",
+                        {{"error", done.error().context}});
+        }
+    });
+    desk_timer_->start(kDeskLook, kDeskLook);
     housekeeping_timer_.emplace(loop_, [this] {
         evaluation_->trim();
         log_->trim();
         enrollment_->tidy();
     });
     housekeeping_timer_->start(kHousekeeping, kHousekeeping);
-    if (cloudwatch_) {
-        cloudwatch_timer_.emplace(loop_, [this] {
-            cloudwatch_->poll();
-            log_->hold("cloudwatch", cloudwatch_->needed_from());
-        });
-        cloudwatch_timer_->start(kCloudWatchPoll, kCloudWatchPoll);
-    }
+    notify_timer_.emplace(loop_, [this] { notify(); });
+    notify_timer_->start(kNotifyLook, kNotifyLook);
+    cloudwatch_->start_timers();
     const auto stop = [this] {
         log::info("stopping");
+        service_manager_.stopping("Committing what was judged");
         stopping_ = true;
         evaluation_->checkpoint();
+        cloudwatch_->save();
         loop_.stop();
     };
     on_sigterm_.emplace(loop_, SIGTERM, stop);
@@ -266,9 +339,35 @@ void Collector::start_timers() {
     on_sighup_.emplace(loop_, SIGHUP, [this] { reload(); });
 }
 
+// Only a loop that turns says that it is alive.
+void Collector::start_watchdog() {
+    service_manager_.ready(one_line());
+    if (!service_manager_.listened_to()) return;
+    status_timer_.emplace(loop_, [this] { service_manager_.status(one_line()); });
+    status_timer_->start(kStatusLook, kStatusLook);
+    const auto interval = service_manager_.alive_interval();
+    if (interval.count() == 0) return;
+    watchdog_timer_.emplace(loop_, [this] { service_manager_.alive(); });
+    watchdog_timer_->start(interval, interval);
+}
+
+// For `systemctl status`.
+std::string Collector::one_line() const {
+    const std::string ports =
+        "agents on " + listener_->endpoint() + ", HTTP on port " + std::to_string(http_->port());
+    const std::size_t hosts = ingest_->hosts().size();
+    if (hosts == 0 && enrollment_->book().hosts().empty() && evaluation_->series().hosts().empty())
+        return "No host yet: run `ridgeline token create` here and what it prints on a host; " +
+               ports;
+    const std::string replay = evaluation_->caught_up() ? "" : "Reading the log again; ";
+    return replay + std::to_string(listener_->connections().size()) + " connections, " +
+           std::to_string(hosts) + " hosts heard of since the start; " + ports;
+}
+
 void Collector::on_message(const ZmqListener::Sender& sender, std::string_view bytes) {
     if (sender.admission.kind == Admission::Kind::token) return on_newcomer(sender, bytes);
     enrollment_->on_message_with(sender.admission.id, sender.key);
+    evaluation_->host_alive(sender.admission.id);
     std::vector<Outgoing> outgoing;
     ingest_->on_message(sender.connection, sender.admission.id, bytes, outgoing);
     send(outgoing);
@@ -286,11 +385,8 @@ void Collector::cut_flooding(const ZmqListener::Sender& sender) {
 // Who holds a token may enrol, and is not heard in anything else.
 void Collector::on_newcomer(const ZmqListener::Sender& sender, std::string_view bytes) {
     if (!ingest_->listens_to('\n' + sender.admission.id, bytes.size())) return cut_flooding(sender);
-    const auto message = wire::decode(bytes, wire::Limits{});
-    const auto* request = message ? std::get_if<wire::Enroll>(&*message) : nullptr;
-    if (request == nullptr) return;
-    listener_->send(sender.connection,
-                    wire::encode(enrollment_->enroll(sender.admission.id, *request)));
+    if (const auto reply = enrollment_->on_newcomer(sender.admission.id, bytes))
+        listener_->send(sender.connection, wire::encode(*reply));
 }
 
 void Collector::send(const std::vector<Outgoing>& outgoing) {
@@ -312,6 +408,7 @@ void Collector::sync() {
     };
     auto work = std::make_shared<Work>();
     work->ticket = log_->begin_sync();
+    cloudwatch_->on_sync_begun();
     net::run_in_worker(
         loop_, [work] { work->result = work->ticket.run(); },
         [this, work] {
@@ -322,6 +419,9 @@ void Collector::sync() {
                 log::error("fsync of the log failed; agents keep their samples and send them again",
                            {{"error", work->result.error().context}});
                 ingest_->on_sync_failed();
+                cloudwatch_->on_sync_failed();
+            } else {
+                cloudwatch_->on_durable();
             }
             ingest_->on_durable(log_->durable_position(), outgoing);
             send(outgoing);
@@ -348,7 +448,12 @@ void Collector::pump() {
     });
 }
 
-void Collector::on_transition(const Transition& transition) const {
+// Not before the log has been read: until then it is not known what else fires.
+void Collector::notify() {
+    notifier_->poll(evaluation_->caught_up());
+}
+
+void Collector::on_transition(const Transition& transition) {
     const bool bad = transition.change == Change::fired || transition.change == Change::raised;
     log::write(bad ? log::Level::warning : log::Level::notice, "alert",
                {{"change", change_word(transition.change)},
@@ -359,13 +464,64 @@ void Collector::on_transition(const Transition& transition) const {
     if (print_alerts_) std::cout << alert_line(transition) << std::endl;
 }
 
+ApiResponse Collector::answer(const ApiRequest& request) {
+    const RuleEngine& engine = evaluation_->engine();
+    if (auto response = handle_alerts(*desk_, engine, request)) return std::move(*response);
+    if (auto response = handle_silences(*desk_, request)) return std::move(*response);
+    if (auto response = handle_audit(*desk_, request)) return std::move(*response);
+    if (auto response = handle_cost([this] { return cloudwatch_->cost(); }, request))
+        return std::move(*response);
+    if (auto response = handle_rules(evaluation_->book(), engine, disabled_rules_, request))
+        return std::move(*response);
+    constexpr std::string_view kHost = "/api/v1/hosts/";
+    constexpr std::string_view kRename = "/rename";
+    std::string before;
+    if (request.path.starts_with(kHost) && request.path.ends_with(kRename) &&
+        request.path.size() > kHost.size() + kRename.size()) {
+        before = enrollment_->book().name_of(
+            request.path.substr(kHost.size(), request.path.size() - kHost.size() - kRename.size()));
+    }
+    ApiResponse response = handle_request(*view_, *view_, request);
+    if (const auto change = audited_change(request, response)) {
+        audit({printable(request.author, AlertDesk::kAuthorBytesMax), request.address},
+              change->action, change->subject, before, change->after);
+    }
+    return response;
+}
+
+// What is done is done: that it cannot be written down is an error of its own.
+void Collector::audit(const Actor& actor, const std::string& action, const std::string& subject,
+                      const std::string& before, const std::string& after) {
+    const auto written = desk_->audit(actor, action, subject, before, after);
+    if (written) return;
+    log::error("the audit log cannot be written", {{"author", actor.author},
+                                                   {"action", action},
+                                                   {"subject", subject},
+                                                   {"error", written.error().context}});
+}
+
+AlertDesk::HostTags Collector::host_tags() const {
+    AlertDesk::HostTags hosts;
+    for (const auto& [id, known] : evaluation_->engine().known_hosts().all())
+        hosts[id] = known.record().tags;
+    return hosts;
+}
+
 void Collector::reload() {
+    service_manager_.reloading(clock_.mono_now());
+    take_new_config();
+    service_manager_.ready(one_line());
+}
+
+void Collector::take_new_config() {
     const auto fresh = reread_();
     if (!fresh) {
         log::error("the old configuration stays in force; mend it and reload");
         return;
     }
     reload_limits(fresh->limits);
+    config_.notify = fresh->notify;
+    notifier_->change(fresh->notify);
     reload_rules();
 }
 
@@ -389,19 +545,58 @@ void Collector::reload_rules() {
     if (!loaded.errors.empty()) {
         for (const ConfigError& error : loaded.errors)
             log::error("rule file refused", {{"error", to_string(error)}});
-        log::error("the old rules stay in force; mend the files and reload",
+        log::error("of these files the old rules stay in force; mend them and reload",
                    {{"mistakes", loaded.errors.size()}});
+        audit({"SIGHUP", ""}, "rules.refused", config_.rules.path.string(), "",
+              to_string(loaded.errors.front()));
+    }
+    keep_rules_of_bad_files(loaded, evaluation_->engine().rules());
+    log::info("rules reloaded", {{"rules", loaded.rules.size()}});
+    audit({"SIGHUP", ""}, "rules.reload", config_.rules.path.string(),
+          std::to_string(evaluation_->engine().rules().size()) + " rules",
+          std::to_string(loaded.rules.size()) + " rules");
+    disabled_rules_ = loaded.disabled;
+    evaluation_->replace_rules(loaded.rules, !loaded.errors.empty());
+    tell_of_rule_files(loaded);
+}
+
+void Collector::tell_of_rule_files(const LoadedRules& loaded) {
+    // One alert for all of them: the first mistake, and how many there are.
+    if (loaded.errors.empty()) return evaluation_->clear(kRuleFiles, "");
+    evaluation_->raise(
+        kRuleFiles, "", Severity::p2,
+        std::to_string(loaded.errors.size()) +
+            " mistakes in rule files, which are not used: " + to_string(loaded.errors.front()));
+}
+
+// Hosts that may not send any more are not expected to.
+void Collector::retire_unenrolled() {
+    std::vector<std::string> gone;
+    const auto configured = [this](const std::string& id) {
+        return std::any_of(config_.aws_metrics.begin(), config_.aws_metrics.end(),
+                           [&](const AwsMetricsConfig& entry) { return entry.host_id() == id; });
+    };
+    for (const auto& [id, host] : evaluation_->engine().known_hosts().all()) {
+        const bool pseudo = id.starts_with(AwsMetricsConfig::kHostPrefix);
+        if (pseudo ? !configured(id) : enrollment_->enrolled_by(id) == "no") gone.push_back(id);
+    }
+    // A directory that cannot be seen for a moment is no reason to forget the fleet.
+    if (gone.size() > 1 && allowed_->size() == 0) {
+        log::warning("no host has a key file any more; they stay expected until they are revoked",
+                     {{"directory", config_.listen.agents_dir.string()}, {"hosts", gone.size()}});
         return;
     }
-    log::info("rules reloaded", {{"rules", loaded.rules.size()}});
-    evaluation_->replace_rules(std::move(loaded.rules));
+    for (const std::string& id : gone)
+        evaluation_->retire_host(id, id.starts_with(AwsMetricsConfig::kHostPrefix)
+                                         ? "[[aws_metrics]] does not name it any more"
+                                         : "the host is not enrolled any more");
 }
 
 }  // namespace
 
 Result<void> run_collector(const CollectorConfig& config, const RereadConfig& reread,
                            bool print_alerts) {
-    Collector collector(config, reread, print_alerts);
+    Collector collector(config, reread, print_alerts, ServiceNotifier::from_environment());
     RL_TRY(collector.start());
     collector.run();
     return {};

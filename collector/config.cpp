@@ -98,8 +98,14 @@ CollectorConfig read_collector_config(ConfigDocument& document) {
     ConfigTable rules = root.table("rules");
     config.rules.packaged = rules.string("packaged", config.rules.packaged.string());
     config.rules.path = rules.string("path", config.rules.path.string());
+    config.rules.identities_per_rule = static_cast<std::uint32_t>(
+        rules.integer("identities_per_rule", config.rules.identities_per_rule, 1, 100'000'000));
+    config.rules.startup_grace =
+        rules.duration("startup_grace", config.rules.startup_grace, 1s, 1h);
     ConfigTable cloudwatch = root.table("cloudwatch");
     config.cloudwatch = read_cloudwatch_config(cloudwatch);
+    config.aws_metrics = read_aws_metrics(root);
+    config.notify = read_notify_config(root);
     config.log_level = read_level(root.table("log"));
     root.close();
     return config;

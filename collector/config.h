@@ -7,7 +7,9 @@
 #include <string>
 #include <vector>
 
+#include "collector/cloudwatch/metrics_config.h"
 #include "collector/ingest/host_quota.h"
+#include "collector/notify/config.h"
 #include "collector/sink/cloudwatch_config.h"
 #include "common/config/toml_reader.h"
 #include "common/log/log.h"
@@ -56,6 +58,10 @@ struct LimitsConfig {
 struct RulesConfig {
     std::filesystem::path packaged = "/usr/share/ridgeline/rules";
     std::filesystem::path path = "/etc/ridgeline/rules.d";
+    // Of one rule; new series beyond it are not judged, and an alert says so.
+    std::uint32_t identities_per_rule = 100'000;
+    // After a start nobody is taken for silent before it is over.
+    std::chrono::milliseconds startup_grace = std::chrono::seconds{90};
 };
 
 struct CollectorConfig {
@@ -64,6 +70,8 @@ struct CollectorConfig {
     LimitsConfig limits;
     RulesConfig rules;
     CloudWatchConfig cloudwatch;
+    std::vector<AwsMetricsConfig> aws_metrics;
+    NotifyConfig notify;  // read again on SIGHUP
     log::Level log_level = log::Level::info;
 };
 

@@ -7,12 +7,17 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "collector/alert/alert_book.h"
+#include "collector/alert/self_alerts.h"
 #include "collector/log/log.h"
 #include "collector/rule/engine.h"
+#include "collector/rule/tick_clock.h"
 #include "collector/series/series_store.h"
 #include "common/base/clock.h"
 #include "common/base/result.h"
@@ -24,6 +29,14 @@ struct EvaluationStats {
     std::uint64_t commit_errors = 0;
 };
 
+struct EvaluationOptions {
+    EngineLimits limits;
+    // After a start, or a jump of the clock, so long nobody is silent.
+    std::chrono::milliseconds startup_grace = std::chrono::seconds{90};
+    // Some rule files could not be read: what fires under rules that are not known may be theirs.
+    bool rules_incomplete = false;
+};
+
 class Evaluation {
   public:
     using OnTransition = std::function<void(const Transition&)>;
@@ -31,14 +44,27 @@ class Evaluation {
     // `log` must outlive it. `on_transition` is told after the transition is in the alert book.
     static Result<std::unique_ptr<Evaluation>> open(Log& log, SeriesStoreOptions window,
                                                     std::vector<Rule> rules, AlertBook book,
-                                                    const Clock& clock, OnTransition on_transition);
+                                                    const Clock& clock, OnTransition on_transition,
+                                                    const EvaluationOptions& options = {});
 
     // Reads and evaluates up to `batches_max` batches. True: there is more.
     Result<bool> pump(std::size_t batches_max);
     // Commits the position now and then even when nothing fires, so that a restart need not read
     // far.
     void checkpoint();
-    void replace_rules(std::vector<Rule> rules);
+    void replace_rules(std::vector<Rule> rules, bool incomplete = false);
+
+    // To be called every second: what only time can tell. Nothing happens before the log that was
+    // there at the start is read.
+    void tick();
+    // The host spoke, whatever came of what it said.
+    void host_alive(const std::string& host);
+    // It is not expected any more.
+    void retire_host(const std::string& host, const std::string& reason);
+    // An alert of the collector's own begins or ends; nothing when that is so already.
+    void raise(const std::string& name, const std::string& about, Severity severity,
+               const std::string& summary);
+    void clear(const std::string& name, const std::string& about);
     // Drops from window and history what is too old.
     void trim();
 
@@ -52,7 +78,12 @@ class Evaluation {
 
   private:
     Evaluation(Log& log, SeriesStoreOptions window, AlertBook book, const Clock& clock,
-               OnTransition on_transition);
+               OnTransition on_transition, const EvaluationOptions& options);
+    std::int64_t now_ms() const { return to_unix_ms(clock_.wall_now()); }
+    std::vector<FiringCondition> firing() const;
+    bool too_far_behind();
+    void report_overflow(std::vector<Transition>& transitions);
+    void save_hosts();
     void take(const LogBatch& batch, std::vector<Transition>& transitions);
     void commit(LogPosition position, std::vector<Transition> transitions);
 
@@ -79,6 +110,13 @@ class Evaluation {
     LogPosition committed_ = 0;
     std::vector<Transition> uncommitted_;  // kept while the book cannot be written
     bool caught_up_ = false;
+    EvaluationOptions options_;
+    SelfAlerts self_alerts_;
+    TickClock tick_clock_;
+    std::int64_t clock_good_ms_ = 0;  // when a clock that was set back is no news any more
+    bool behind_ = false;             // there was more to read
+    std::optional<MonoTime> behind_since_;
+    std::map<std::string, HostRecord> saved_hosts_;
     EvaluationStats stats_;
 };
 

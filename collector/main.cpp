@@ -7,6 +7,10 @@
 #include "collector/collector.h"
 #include "collector/config.h"
 #include "collector/log/log_command.h"
+#include "collector/notify/notifier.h"
+#include "collector/rule/rule_parser.h"
+#include "collector/trial/replay_command.h"
+#include "collector/trial/test_rules.h"
 #include "common/net/curve_keys.h"
 
 using namespace ridgeline;
@@ -67,6 +71,24 @@ int keygen(const std::string& directory) {
     return 0;
 }
 
+int notify_test(const std::string& file, const std::string& name) {
+    const auto config = load(file);
+    if (!config) return kBadConfig;
+    const TargetConfig* target = config->notify.target(name);
+    if (target == nullptr) {
+        std::cerr << file << ": there is no [target." << name << "]\n";
+        return kBadConfig;
+    }
+    const Outcome outcome = send_test_message(*target);
+    if (outcome.kind == Outcome::Kind::accepted) {
+        std::cout << name << " took the test message\n";
+        return 0;
+    }
+    std::cerr << name << (outcome.kind == Outcome::Kind::refused ? " refused" : " did not take")
+              << " the test message: " << outcome.detail << '\n';
+    return kFailed;
+}
+
 int log_command(LogCommand command, const std::string& file, std::filesystem::path directory,
                 bool json) {
     if (directory.empty()) {
@@ -75,6 +97,28 @@ int log_command(LogCommand command, const std::string& file, std::filesystem::pa
         directory = config->storage.path / "log";
     }
     return run_log_command(command, directory, json, std::cout, std::cerr);
+}
+
+LoadedRules rules_in_force(const RulesConfig& rules) {
+    return load_rules(rules.packaged, rules.path);
+}
+
+// Where tests run there may be no collector: without a configuration, the usual directories.
+int test_rules(const std::string& file, const TestRulesOptions& options) {
+    std::optional<CollectorConfig> config = CollectorConfig{};
+    if (std::filesystem::exists(file)) config = load(file);
+    if (!config) return kBadConfig;
+    return run_test_rules(
+        options, [&] { return rules_in_force(config->rules); }, std::cout, std::cerr);
+}
+
+int replay(const std::string& file, ReplayCommandOptions options) {
+    const auto config = load(file);
+    if (!config) return kBadConfig;
+    if (options.log_directory.empty()) options.log_directory = config->storage.path / "log";
+    return run_replay(
+        options, [&] { return rules_in_force(config->rules); }, SystemClock().wall_now(), std::cout,
+        std::cerr);
 }
 
 }  // namespace
@@ -89,7 +133,7 @@ int main(int argc, char** argv) {
     std::string directory = "/var/lib/ridgeline-collector";
     bool print_alerts = false;
     CLI::App* run_command = app.add_subcommand(
-        "run", "Runs the service until SIGTERM; SIGHUP reloads limits and rules");
+        "run", "Runs the service until SIGTERM; SIGHUP reloads limits, rules and notifications");
     run_command->add_option("-c,--config", file, "Configuration file")->capture_default_str();
     run_command->add_flag("--print-alerts", print_alerts,
                           "Print each alert as one line on standard output");
@@ -99,6 +143,13 @@ int main(int argc, char** argv) {
     CLI::App* keygen_command = app.add_subcommand(
         "keygen", "Makes the collector's key pair if there is none; prints the public key");
     keygen_command->add_option("--out", directory, "Where collector.key and collector.pub go")
+        ->capture_default_str();
+    std::string target;
+    CLI::App* notify_test_command = app.add_subcommand(
+        "notify-test",
+        "Sends a message marked as a test to a target; exits with 1 if it is not taken");
+    notify_test_command->add_option("TARGET", target, "Its name, as in [target.NAME]")->required();
+    notify_test_command->add_option("-c,--config", file, "Configuration file")
         ->capture_default_str();
     std::string log_directory;
     bool json = false;
@@ -115,6 +166,37 @@ int main(int argc, char** argv) {
         command->add_option("-c,--config", file, "Configuration file")->capture_default_str();
         command->add_flag("--json", json, "As one JSON object");
     }
+    TestRulesOptions test_options;
+    CLI::App* test_command = app.add_subcommand(
+        "test-rules",
+        "Runs tests of rules; exits with 0 if all passed, 1 if one failed, 2 if a "
+        "file is wrong");
+    test_command->add_option("FILE", test_options.files, "Files of tests (TOML)")->required();
+    test_command->add_option("--rules", test_options.rules,
+                             "File or directory of rules, in place of those the tests name");
+    test_command
+        ->add_option("-c,--config", file,
+                     "Says where the rules in force are, for tests that name none")
+        ->capture_default_str();
+    test_command->add_flag("--json", test_options.json, "As one JSON object");
+    ReplayCommandOptions replay_options;
+    CLI::App* replay_command = app.add_subcommand(
+        "replay",
+        "Runs rules over the stored log and prints what would have fired; changes "
+        "nothing, also while the collector runs");
+    replay_command->add_option("-c,--config", file, "Configuration file")->capture_default_str();
+    replay_command
+        ->add_option("--from", replay_options.from,
+                     "2026-03-02T10:00:00Z, or how long ago, such as 6h")
+        ->required();
+    replay_command->add_option("--to", replay_options.to, "Likewise; default: the log's end");
+    replay_command->add_option("--rules", replay_options.rules,
+                               "File or directory of rules; default: those in force");
+    replay_command->add_flag("--diff", replay_options.diff,
+                             "Only what differs from the rules in force that have the same ids");
+    replay_command->add_option("--log", replay_options.log_directory,
+                               "The log's directory; default by configuration");
+    replay_command->add_flag("--json", replay_options.json, "As one JSON object");
 
     try {
         app.parse(argc, argv);
@@ -123,8 +205,11 @@ int main(int argc, char** argv) {
     }
     if (run_command->parsed()) return run(file, print_alerts);
     if (check_command->parsed()) return check(file);
+    if (notify_test_command->parsed()) return notify_test(file, target);
     if (inspect_command->parsed())
         return log_command(LogCommand::inspect, file, log_directory, json);
     if (verify_command->parsed()) return log_command(LogCommand::verify, file, log_directory, json);
+    if (test_command->parsed()) return test_rules(file, test_options);
+    if (replay_command->parsed()) return replay(file, std::move(replay_options));
     return keygen(directory);
 }

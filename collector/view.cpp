@@ -105,7 +105,7 @@ void add_listener(Families& out, const ZmqListener& listener) {
     }
     out.gauge("connections", "Open connections to the agents' port",
               static_cast<double>(listener.connections().size()));
-    out.gauge("connections_silent", "Of those, the ones that have said nothing yet",
+    out.gauge("connections_silent", "Of those, the ones on which no host has spoken yet",
               static_cast<double>(listener.connections().strangers()));
     out.counter("messages_malformed", "Messages that are not one frame from a known peer",
                 s.malformed);
@@ -119,6 +119,8 @@ void add_enrollment(Families& out, const Enrollment& enrollment) {
               static_cast<double>(enrollment.book().hosts().size()));
     out.counter("enrollments", "Hosts enrolled since the start", s.enrolled);
     out.counter("enrollments_refused", "Enrolments refused", s.refused);
+    out.counter("enrollment_messages_ignored", "Messages of token holders that are no enrolment",
+                s.ignored);
     out.counter("keys_changed", "Hosts that have changed their key", s.keys_changed);
 }
 
@@ -140,6 +142,31 @@ void add_log(Families& out, const Log& log, const LogReaderStats& reader) {
                 reader.bytes_fell_off);
 }
 
+void add_notifications(Families& out, Notifier& notifier) {
+    const OutboxStats& s = notifier.outbox().stats();
+    out.counter("notifications_sent", "Messages that targets took", s.sent);
+    out.counter("notifications_retries", "Tries to send a message that came to nothing", s.retries);
+    out.counter(
+        "notifications_refused",
+        "Messages that no try will deliver, and alerts untold when their target was removed",
+        s.refused);
+    out.counter("notifications_suppressed", "Alerts that ended without anybody having been told",
+                s.suppressed);
+    out.counter("notifications_unrouted", "Alerts that no route took", s.unrouted);
+    out.counter("notifications_storage_errors", "Failures of the outbox's database",
+                notifier.storage_errors());
+    const auto targets = notifier.outbox().targets();
+    if (!targets) return;
+    for (const TargetState& target : *targets) {
+        const std::vector<Attribute> label = {{"target", target.target}};
+        out.gauge("notifications_waiting", "Alerts a target is still to be told of",
+                  static_cast<double>(target.waiting), label);
+        out.gauge("notifications_failing_since_seconds",
+                  "Unix time since when a target takes nothing; 0: it does",
+                  static_cast<double>(target.failing_since_ms) / 1000, label);
+    }
+}
+
 void add_cloudwatch(Families& out, const CloudWatchStats& s) {
     for (std::size_t i = 0; i < s.answers.size(); ++i) {
         out.counter("cloudwatch_requests", "Answers from CloudWatch by class", s.answers[i],
@@ -157,12 +184,40 @@ void add_cloudwatch(Families& out, const CloudWatchStats& s) {
               static_cast<double>(s.samples_pending));
 }
 
+void add_aws_metrics(Families& out, const AwsMetricsSource& source) {
+    for (const auto& [entry, s] : source.stats()) {
+        const std::vector<Attribute> labels{{"entry", entry}};
+        for (std::size_t i = 0; i < s.answers.size(); ++i) {
+            out.counter(
+                "aws_metrics_requests", "Answers to GetMetricData by class", s.answers[i],
+                {{"class", std::string(to_string(static_cast<AnswerClass>(i)))}, {"entry", entry}});
+        }
+        out.counter("aws_metrics_request_errors", "Requests without a usable answer",
+                    s.request_errors, labels);
+        out.counter("aws_metrics_asked", "Metrics asked for, which AWS bills", s.metrics_asked,
+                    labels);
+        out.counter("aws_metrics_samples", "Points taken into the log", s.samples, labels);
+        out.counter("aws_metrics_samples_late",
+                    "Of those, the ones CloudWatch did not have when their period was first read",
+                    s.samples_late, labels);
+        out.counter("aws_metrics_samples_revised",
+                    "Points CloudWatch changed after they were taken; left as they were",
+                    s.samples_revised, labels);
+        out.gauge("aws_metrics_series_empty",
+                  "Series asked for that CloudWatch has never had a point of; is the id right?",
+                  static_cast<double>(s.series_empty), labels);
+        out.gauge("aws_metrics_failing", "1 while an entry cannot be read", s.failing ? 1 : 0,
+                  labels);
+    }
+}
+
 }  // namespace
 
 void CollectorView::describe(const std::string& id, HostView& view) const {
     view.id = id;
     view.name = parts_.enrollment->book().name_of(id);
-    view.enrolled = parts_.enrollment->enrolled_by(id);
+    view.enrolled =
+        id.starts_with(AwsMetricsConfig::kHostPrefix) ? "aws" : parts_.enrollment->enrolled_by(id);
 }
 
 std::vector<HostView> CollectorView::hosts() {
@@ -228,44 +283,6 @@ std::vector<PointView> CollectorView::points(std::uint32_t series_id, std::int64
     return views;
 }
 
-std::vector<AlertView> CollectorView::alerts(const std::string& state, std::int64_t since_ms,
-                                             std::size_t limit) {
-    std::vector<AlertView> views;
-    if (state != "pending") {
-        AlertQuery query;
-        query.since_ms = since_ms;
-        query.limit = limit;
-        for (const AlertState known :
-             {AlertState::firing, AlertState::resolved, AlertState::episode}) {
-            if (state == to_string(known)) query.state = known;
-        }
-        const auto alerts = parts_.evaluation->book().alerts(query);
-        if (alerts) {
-            for (const Alert& alert : *alerts) {
-                views.push_back({alert.id, alert.rule, alert.host, alert.attributes,
-                                 std::string(to_string(alert.severity)),
-                                 std::string(to_string(alert.state)), alert.since_ms,
-                                 alert.fired_ms, alert.resolved_ms, alert.value, alert.threshold,
-                                 alert.unit, alert.summary, alert.runbook, alert.reason});
-            }
-        }
-    }
-    if (state.empty() || state == "pending") {
-        for (const auto& pending : parts_.evaluation->engine().pending()) {
-            if (views.size() >= limit) break;
-            AlertView view;
-            view.rule = pending.rule;
-            view.host = pending.host;
-            view.attributes = pending.attributes;
-            view.state = "pending";
-            view.since_ms = pending.since_ms;
-            view.value = pending.value;
-            views.push_back(std::move(view));
-        }
-    }
-    return views;
-}
-
 std::vector<SelfMetric> CollectorView::self_metrics() {
     Families out;
     add_ingest(out, parts_.ingest->stats());
@@ -297,7 +314,9 @@ std::vector<SelfMetric> CollectorView::self_metrics() {
                 parts_.evaluation->stats().commit_errors);
     out.gauge("alerts_firing", "Alerts that fire now",
               static_cast<double>(parts_.evaluation->engine().firing().size()));
+    if (parts_.notifier != nullptr) add_notifications(out, *parts_.notifier);
     if (parts_.cloudwatch != nullptr) add_cloudwatch(out, parts_.cloudwatch->stats());
+    if (parts_.aws_metrics != nullptr) add_aws_metrics(out, *parts_.aws_metrics);
     if (parts_.http != nullptr) {
         out.counter("http_requests", "HTTP requests answered", parts_.http->stats().requests);
         out.counter("http_client_errors", "HTTP requests answered with 4xx",
@@ -305,6 +324,20 @@ std::vector<SelfMetric> CollectorView::self_metrics() {
     }
     out.gauge("memory_rss_bytes", "Resident memory", resident_bytes());
     return out.take();
+}
+
+std::vector<NotificationTargetView> CollectorView::notification_targets() {
+    Outbox& outbox = parts_.notifier->outbox();
+    std::vector<NotificationTargetView> views;
+    const auto states = outbox.targets();
+    if (!states) return views;
+    for (const TargetState& state : *states) {
+        const TargetConfig& config = *outbox.config().target(state.target);
+        views.push_back({state.target, std::string(to_string(config.type)), config.fallback,
+                         state.waiting, state.oldest_ms, state.last_sent_ms, state.failing_since_ms,
+                         state.given_up, state.last_error});
+    }
+    return views;
 }
 
 std::string CollectorView::not_ready() {
@@ -357,6 +390,7 @@ Result<void> CollectorView::remove_token(const std::string& id) {
 Result<std::string> CollectorView::revoke_host(const std::string& id) {
     RL_ASSIGN_OR_RETURN(std::string remark, parts_.enrollment->revoke(id));
     parts_.listener->recheck();
+    parts_.evaluation->retire_host(id, "the host was revoked");
     return remark;
 }
 

@@ -1,6 +1,7 @@
 // The collector as its HTTP API shows it.
 #pragma once
 
+#include "collector/cloudwatch/metrics_source.h"
 #include "collector/config.h"
 #include "collector/enroll/enrollment.h"
 #include "collector/evaluation.h"
@@ -10,6 +11,7 @@
 #include "collector/ingest/ingest.h"
 #include "collector/ingest/zmq_listener.h"
 #include "collector/log/log.h"
+#include "collector/notify/notifier.h"
 #include "collector/sink/cloudwatch_sink.h"
 #include "common/base/clock.h"
 
@@ -26,6 +28,8 @@ struct ViewParts {
     const ListenConfig* listen = nullptr;
     const HttpServer* http = nullptr;
     const CloudWatchSink* cloudwatch = nullptr;
+    Notifier* notifier = nullptr;
+    const AwsMetricsSource* aws_metrics = nullptr;
     const std::size_t* bad_rule_files = nullptr;
 };
 
@@ -37,8 +41,7 @@ class CollectorView final : public ApiModel, public EnrollmentApi {
     std::vector<SeriesView> series(const SeriesFilter& filter) override;
     std::vector<PointView> points(std::uint32_t series_id, std::int64_t from_ms, std::int64_t to_ms,
                                   std::int64_t step_ms) override;
-    std::vector<AlertView> alerts(const std::string& state, std::int64_t since_ms,
-                                  std::size_t limit) override;
+    std::vector<NotificationTargetView> notification_targets() override;
     std::vector<SelfMetric> self_metrics() override;
     std::string not_ready() override;
     std::int64_t now_ms() const override;

@@ -19,6 +19,10 @@ std::string_view change_word(Change change) {
             return "RESOLVED";
         case Change::episode:
             return "EPISODE";
+        case Change::stale:
+            return "STALE";
+        case Change::fresh:
+            return "FRESH";
     }
     return "?";
 }

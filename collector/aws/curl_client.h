@@ -1,5 +1,5 @@
-// HttpClient on libcurl's multi interface, driven by the libuv loop. The only user of <curl/curl.h>
-// is the source beside this header.
+// HttpClient on libcurl's multi interface, driven by the libuv loop. <curl/curl.h> is included
+// by the source beside this header alone (and by that of mail, notify/smtp.cpp).
 //
 // Keeps connections for reuse, verifies TLS, follows no redirect, speaks http and https only. Loop
 // thread only.

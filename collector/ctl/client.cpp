@@ -5,6 +5,8 @@
 #include <curl/curl.h>
 #include <nlohmann/json.hpp>
 
+#include "common/base/text.h"
+
 namespace ridgeline::collector {
 
 namespace {
@@ -86,8 +88,11 @@ Result<nlohmann::json> ApiClient::change(const std::string& method, const std::s
                                          const nlohmann::json& body) const {
     const std::unique_ptr<CURL, EasyCloser> handle(curl_easy_init());
     if (!handle) return fail(Errc::io, "libcurl cannot be used");
-    const std::unique_ptr<curl_slist, ListCloser> headers(
+    std::unique_ptr<curl_slist, ListCloser> headers(
         curl_slist_append(nullptr, "Content-Type: application/json"));
+    // A line break in it would be a header of its own.
+    const std::string author = "X-Ridgeline-Author: " + printable(author_, 200);
+    if (!author_.empty() && headers) curl_slist_append(headers.get(), author.c_str());
     const std::string text = body.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
     curl_easy_setopt(handle.get(), CURLOPT_CUSTOMREQUEST, method.c_str());
     curl_easy_setopt(handle.get(), CURLOPT_HTTPHEADER, headers.get());

@@ -13,7 +13,9 @@ namespace ridgeline::collector {
 class ApiClient {
   public:
     // "http://127.0.0.1:7180", without a final slash.
-    explicit ApiClient(std::string base_url) : base_url_(std::move(base_url)) {}
+    // `author` is who the audit log says it was, for requests that change something.
+    explicit ApiClient(std::string base_url, std::string author = "")
+        : base_url_(std::move(base_url)), author_(std::move(author)) {}
 
     // Errc::unavailable: no answer, with what to do about it. Errc::invalid_argument: the API
     // refused, in its words.
@@ -25,6 +27,7 @@ class ApiClient {
 
   private:
     std::string base_url_;
+    std::string author_;
 };
 
 }  // namespace ridgeline::collector

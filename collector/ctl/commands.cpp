@@ -80,43 +80,36 @@ int run_series(const ApiClient& client, const SeriesOptions& options, const Outp
     return kExitOk;
 }
 
-int run_alerts(const ApiClient& client, const AlertsOptions& options, const OutputOptions& output,
-               std::ostream& out, std::ostream& err) {
-    json alerts = json::array();
-    bool firing = false;
-    const std::vector<std::string> states = options.state.empty()
-                                                ? std::vector<std::string>{"firing", "pending"}
-                                                : std::vector{options.state};
-    for (const std::string& state : states) {
-        const auto answer = client.get("/api/v1/alerts", {{"state", state}});
-        if (!answer) return complain(answer.error(), err);
-        for (const json& alert : answer->value("alerts", json::array())) {
-            firing = firing || text_of(alert, "state") == "firing";
-            alerts.push_back(alert);
-        }
-    }
+int run_notifications(const ApiClient& client, const OutputOptions& output, std::ostream& out,
+                      std::ostream& err) {
+    const auto answer = client.get("/api/v1/notifications", {});
+    if (!answer) return complain(answer.error(), err);
     if (output.json) {
-        print_json({{"alerts", alerts}}, out);
-    } else if (alerts.empty()) {
-        out << (options.state.empty() ? "nothing fires\n" : "no such alerts\n");
-    } else {
-        std::vector<std::vector<std::string>> rows;
-        for (const json& alert : alerts) {
-            const std::string summary = text_of(alert, "summary");
-            rows.push_back({text_of(alert, "severity"), text_of(alert, "state"),
-                            text_of(alert, "since").substr(0, 19), text_of(alert, "rule"),
-                            text_of(alert, "host"),
-                            summary.empty() ? pairs_of(alert, "attributes") : summary});
-        }
-        out << format_table({{"SEV"},
-                             {"STATE"},
-                             {"SINCE (UTC)"},
-                             {"RULE", false, true},
-                             {"HOST", false, true},
-                             {"SUMMARY", false, true}},
-                            rows, output.width, output.utf8);
+        print_json(*answer, out);
+        return kExitOk;
     }
-    return options.exit_code && firing ? kExitFiring : kExitOk;
+    std::vector<std::vector<std::string>> rows;
+    for (const json& target : answer->value("targets", json::array())) {
+        const bool fails = !target.value("failing_since", json()).is_null();
+        rows.push_back({text_of(target, "name"), text_of(target, "type"),
+                        !fails                            ? "ok"
+                        : target.value("given_up", false) ? "failed"
+                                                          : "retrying",
+                        std::to_string(target.value("waiting", 0)),
+                        text_of(target, "last_sent").substr(0, 19), text_of(target, "last_error")});
+    }
+    if (rows.empty()) {
+        out << "nobody is told of alerts: there is no [target.NAME] in collector.toml\n";
+        return kExitOk;
+    }
+    out << format_table({{"TARGET", false, true},
+                         {"TYPE"},
+                         {"STATE"},
+                         {"WAITING", true},
+                         {"LAST SENT (UTC)"},
+                         {"ERROR", false, true}},
+                        rows, output.width, output.utf8);
+    return kExitOk;
 }
 
 int run_top(const ApiClient& client, const TopCommandOptions& options, const OutputOptions& output,

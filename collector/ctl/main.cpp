@@ -3,11 +3,25 @@
 #include <iostream>
 
 #include <CLI/CLI.hpp>
+#include <pwd.h>
+#include <unistd.h>
 
 #include "collector/ctl/commands.h"
 #include "collector/ctl/terminal.h"
+#include "common/base/units.h"
 
 using namespace ridgeline::collector;
+
+namespace {
+
+// Of the person, under sudo as well.
+std::string login_name() {
+    if (const char* name = std::getenv("SUDO_USER"); name != nullptr && *name != '\0') return name;
+    const passwd* entry = ::getpwuid(::getuid());
+    return entry == nullptr ? "uid " + std::to_string(::getuid()) : entry->pw_name;
+}
+
+}  // namespace
 
 int main(int argc, char** argv) {
     CLI::App app{"ridgeline: what the collector knows of the hosts"};
@@ -16,7 +30,7 @@ int main(int argc, char** argv) {
     app.fallthrough();
     app.footer(
         "Exit codes: 0 done, 1 something fires (alerts --exit-code), 2 bad usage, 3 no answer from "
-        "the collector.");
+        "the collector, or it refused.");
 
     const char* url_from_environment = std::getenv("RIDGELINE_URL");
     std::string url =
@@ -25,6 +39,9 @@ int main(int argc, char** argv) {
     app.add_option("--url", url, "The collector's HTTP address; also $RIDGELINE_URL")
         ->capture_default_str();
     app.add_flag("--json", output.json, "Print JSON");
+    std::string author = login_name();
+    app.add_option("--author", author, "Who does it, for timelines and the audit log")
+        ->capture_default_str();
 
     CLI::App* hosts = app.add_subcommand("hosts", "The hosts and whether they are connected");
     hosts->require_subcommand(0, 1);
@@ -62,9 +79,99 @@ int main(int argc, char** argv) {
     series->add_option("--metric", series_options.metric, "Only metrics that match this glob");
     AlertsOptions alerts_options;
     CLI::App* alerts = app.add_subcommand("alerts", "Alerts that fire or are about to");
-    alerts->add_option("--state", alerts_options.state, "firing, pending, resolved or episode")
-        ->check(CLI::IsMember({"firing", "pending", "resolved", "episode"}));
+    alerts->require_subcommand(0, 1);
+    alerts
+        ->add_option("--state", alerts_options.state,
+                     "firing, clearing, pending, resolved or episode")
+        ->check(CLI::IsMember({"firing", "clearing", "pending", "resolved", "episode"}));
+    alerts->add_option("--severity", alerts_options.severity, "P1, P2, P3 or P4")
+        ->check(CLI::IsMember({"P1", "P2", "P3", "P4"}));
+    alerts->add_option("--host", alerts_options.host, "Only hosts that match this glob");
+    alerts->add_option("--rule", alerts_options.rule, "Only rules that match this glob");
+    alerts->add_option("--since", alerts_options.since,
+                       "Changed no earlier: 2026-11-23T13:05:09Z, or 24h for a day ago");
+    alerts->add_option("--limit", alerts_options.limit, "At most so many; 1000 if not given");
+    std::int64_t id = 0;
+    const auto id_option = [&](CLI::App* command, const char* what) {
+        command->add_option("ID", id, what)->required()->check(CLI::PositiveNumber);
+    };
+    CLI::App* alert_show = alerts->add_subcommand("show", "One alert with its timeline");
+    id_option(alert_show, "Its number, as alerts shows it");
+    AckOptions ack_options;
+    CLI::App* ack = app.add_subcommand("ack", "Take an alert on: it is not told again and again");
+    id_option(ack, "The alert's number");
+    ack->add_option("--for", ack_options.lasting, "Only so long, as 2h");
+    ack->add_option("--comment", ack_options.comment, "What others should know");
+    CLI::App* unack = app.add_subcommand("unack", "Give an alert back");
+    id_option(unack, "The alert's number");
+    std::string comment_text;
+    CLI::App* comment = app.add_subcommand("comment", "Put a line on an alert's timeline");
+    id_option(comment, "The alert's number");
+    comment->add_option("TEXT", comment_text, "One line")->required();
+
+    CLI::App* silence = app.add_subcommand("silence", "Keep alerts from being told for a while");
+    silence->require_subcommand(1);
+    SilenceOptions silence_options;
+    const auto matcher_options = [&](CLI::App* command) {
+        command->add_option("--host", silence_options.hosts,
+                            "Glob, or ~regex for the whole name; may be repeated (any of them)");
+        command->add_option("--rule", silence_options.rules, "As --host, for the rule's id");
+        command->add_option("--severity", silence_options.severities, "P1 to P4; may be repeated");
+        command->add_option("--tag", silence_options.tags, "key=pattern of the host's tags");
+        command->add_option("--attr", silence_options.attributes, "key=pattern of the series");
+    };
+    const auto end_options = [&](CLI::App* command) {
+        auto* group = command->add_option_group("end", "When it ends");
+        group->add_option("--for", silence_options.lasting, "After this long, as 2h");
+        group->add_option("--until", silence_options.until, "Then, as 2026-11-23T18:00:00Z");
+        group->require_option(1);
+    };
+    CLI::App* silence_add = silence->add_subcommand("add", "Make one");
+    matcher_options(silence_add);
+    end_options(silence_add);
+    silence_add->add_option("--from", silence_options.from, "Its start; now if not given");
+    silence_add->add_option("--comment", silence_options.comment, "Why")->required();
+    silence_add->add_flag("--force", silence_options.force,
+                          "Though it matches everything, or more than 20 hosts");
+    CLI::App* silence_preview =
+        silence->add_subcommand("preview", "What a silence would hide now; makes none");
+    matcher_options(silence_preview);
+    bool ended = false;
+    CLI::App* silence_list = silence->add_subcommand("list", "Those that have not ended");
+    silence_list->add_flag("--ended", ended, "Those that have ended too");
+    CLI::App* silence_expire = silence->add_subcommand("expire", "End one now");
+    id_option(silence_expire, "Its number, as silence list shows it");
+    CLI::App* silence_extend = silence->add_subcommand("extend", "Give one another end");
+    id_option(silence_extend, "Its number, as silence list shows it");
+    end_options(silence_extend);
+
+    CLI::App* rules = app.add_subcommand("rules", "The rules in force");
+    rules->require_subcommand(0, 1);
+    rules->add_subcommand("list", "As rules alone");
+    std::string rule_id;
+    CLI::App* rules_show = rules->add_subcommand("show", "One rule");
+    rules_show->add_option("NAME", rule_id, "Its id")->required();
+
+    AuditOptions audit_options;
+    CLI::App* audit = app.add_subcommand("audit", "Who did what, the newest first");
+    audit->add_option("--by", audit_options.author, "Only authors that match this glob");
+    audit->add_option("--action", audit_options.action, "Only actions that match, as silence.*");
+    audit->add_option("--since", audit_options.since, "No earlier, as alerts --since");
+    audit->add_option("--limit", audit_options.limit, "At most so many; 100 if not given");
     alerts->add_flag("--exit-code", alerts_options.exit_code, "Exit with 1 when an alert fires");
+    CLI::App* notifications = app.add_subcommand(
+        "notifications", "Who is told of alerts, and whether they can be reached");
+    CostOptions cost_options;
+    CLI::App* cost = app.add_subcommand("cost", "What CloudWatch will cost in a month");
+    cost->add_option("--what-if", cost_options.what_if,
+                     "KEY=VALUE: with other settings; include, exclude, dimensions (lists with "
+                     "commas), period, naming; may be repeated");
+    cost->add_option("--by", cost_options.by, "What the table is by: metric, host or tag")
+        ->check(CLI::IsMember({"metric", "host", "tag"}))
+        ->capture_default_str();
+    cost->add_option("--rows", cost_options.rows, "How many rows, the dearest first")
+        ->check(CLI::Range(1, 10'000))
+        ->capture_default_str();
     TopCommandOptions top_options;
     double interval_seconds = 1;
     CLI::App* top = app.add_subcommand("top", "Live view of all hosts; q quits");
@@ -86,7 +193,12 @@ int main(int argc, char** argv) {
     top_options.interval =
         std::chrono::milliseconds(static_cast<std::int64_t>(interval_seconds * 1000));
 
-    const ApiClient client(url);
+    // A value that begins with '-' would be taken for an option: "24h" is a day ago here.
+    for (std::string* since : {&alerts_options.since, &audit_options.since}) {
+        if (!since->empty() && ridgeline::parse_duration(*since)) *since = '-' + *since;
+    }
+
+    const ApiClient client(url, author);
     if (host_revoke->parsed())
         return run_host_revoke(client, host_id, output, std::cout, std::cerr);
     if (host_rename->parsed())
@@ -98,7 +210,27 @@ int main(int argc, char** argv) {
         return run_token_revoke(client, token_id, output, std::cout, std::cerr);
     if (hosts->parsed()) return run_hosts(client, output, std::cout, std::cerr);
     if (series->parsed()) return run_series(client, series_options, output, std::cout, std::cerr);
+    if (alert_show->parsed()) return run_alert_show(client, id, output, std::cout, std::cerr);
+    if (ack->parsed()) return run_ack(client, id, ack_options, output, std::cout, std::cerr);
+    if (unack->parsed()) return run_unack(client, id, output, std::cout, std::cerr);
+    if (comment->parsed())
+        return run_comment(client, id, comment_text, output, std::cout, std::cerr);
+    if (silence_add->parsed())
+        return run_silence_add(client, silence_options, output, std::cout, std::cerr);
+    if (silence_preview->parsed())
+        return run_silence_preview(client, silence_options, output, std::cout, std::cerr);
+    if (silence_list->parsed())
+        return run_silence_list(client, ended, output, std::cout, std::cerr);
+    if (silence_expire->parsed())
+        return run_silence_expire(client, id, output, std::cout, std::cerr);
+    if (silence_extend->parsed())
+        return run_silence_extend(client, id, silence_options, output, std::cout, std::cerr);
+    if (rules_show->parsed()) return run_rules_show(client, rule_id, output, std::cout, std::cerr);
+    if (rules->parsed()) return run_rules_list(client, output, std::cout, std::cerr);
+    if (audit->parsed()) return run_audit(client, audit_options, output, std::cout, std::cerr);
     if (alerts->parsed()) return run_alerts(client, alerts_options, output, std::cout, std::cerr);
+    if (notifications->parsed()) return run_notifications(client, output, std::cout, std::cerr);
+    if (cost->parsed()) return run_cost(client, cost_options, output, std::cout, std::cerr);
     if (top->parsed()) return run_top(client, top_options, output, std::cout, std::cerr);
     return kExitUsage;
 }

@@ -106,6 +106,19 @@ wire::EnrollReply Enrollment::refuse(wire::EnrollResult result, std::string deta
     return {result, std::move(detail), {}};
 }
 
+std::optional<wire::EnrollReply> Enrollment::on_newcomer(std::string_view token,
+                                                         std::string_view bytes) {
+    const auto message = wire::decode(bytes, wire::Limits{});
+    const auto* request = message ? std::get_if<wire::Enroll>(&*message) : nullptr;
+    if (request != nullptr) return enroll(token, *request);
+    ++stats_.ignored;
+    static log::RateLimit limit(6);
+    limit.write(log::Level::warning, "a message that is no enrolment was ignored",
+                {{"token", token},
+                 {"error", message ? std::string("another kind") : message.error().context}});
+    return std::nullopt;
+}
+
 wire::EnrollReply Enrollment::enroll(std::string_view token_id, const wire::Enroll& request) {
     using wire::EnrollResult;
     const auto token = book_.tokens().find(token_id);

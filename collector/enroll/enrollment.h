@@ -43,6 +43,7 @@ struct NewToken {
 struct EnrollmentStats {
     std::uint64_t enrolled = 0;
     std::uint64_t refused = 0;
+    std::uint64_t ignored = 0;  // messages of token holders that are no Enroll
     std::uint64_t keys_changed = 0;
 };
 
@@ -60,6 +61,8 @@ class Enrollment {
     // Errc::invalid_argument says what is wrong with the request.
     Result<NewToken> create_token(const TokenRequest& request);
     Result<void> remove_token(std::string_view id) { return book_.remove_token(id); }
+    // A message from the token's holder, who is heard in Enroll alone: its answer, if it has one.
+    std::optional<wire::EnrollReply> on_newcomer(std::string_view token, std::string_view bytes);
     wire::EnrollReply enroll(std::string_view token, const wire::Enroll& request);
     wire::KeyChangeReply change_key(std::string_view host, const wire::KeyChange& request);
     // What is left for the operator to do, or nothing; Errc::not_found.

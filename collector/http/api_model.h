@@ -13,8 +13,9 @@ namespace ridgeline::collector {
 
 struct HostView {
     std::string id;
-    std::string name;      // what people call it; empty: its id
-    std::string enrolled;  // "token", "file", or "no": revoked, or its file is gone
+    std::string name;  // what people call it; empty: its id
+    std::string
+        enrolled;  // "token", "file", "aws" (a pseudo-host), or "no": revoked, or its file is gone
     std::string agent_version;
     std::map<std::string, std::string> tags;
     std::map<std::string, std::string> facts;
@@ -49,22 +50,16 @@ struct PointView {
     std::uint64_t count = 0;
 };
 
-struct AlertView {
-    std::int64_t id = 0;  // 0 for one that is pending
-    std::string rule;
-    std::string host;
-    Attributes attributes;
-    std::string severity;
-    std::string state;  // pending, firing, resolved, episode
-    std::int64_t since_ms = 0;
-    std::int64_t fired_ms = 0;
-    std::int64_t resolved_ms = 0;
-    double value = 0;
-    double threshold = 0;
-    std::string unit;
-    std::string summary;
-    std::string runbook;
-    std::string reason;
+struct NotificationTargetView {
+    std::string name;
+    std::string type;
+    std::string fallback;
+    std::size_t waiting = 0;            // alerts it is still to be told of
+    std::int64_t oldest_ms = 0;         // since when; 0: none
+    std::int64_t last_sent_ms = 0;      // 0: never
+    std::int64_t failing_since_ms = 0;  // 0: it is not
+    bool given_up = false;              // its fallback is told meanwhile
+    std::string last_error;
 };
 
 struct SelfMetric {
@@ -93,9 +88,7 @@ class ApiModel {
     virtual std::vector<SeriesView> series(const SeriesFilter& filter) = 0;
     virtual std::vector<PointView> points(std::uint32_t series_id, std::int64_t from_ms,
                                           std::int64_t to_ms, std::int64_t step_ms) = 0;
-    // `state` empty: all. Firing ones first, then the newest.
-    virtual std::vector<AlertView> alerts(const std::string& state, std::int64_t since_ms,
-                                          std::size_t limit) = 0;
+    virtual std::vector<NotificationTargetView> notification_targets() = 0;
     virtual std::vector<SelfMetric> self_metrics() = 0;
     // Why the collector is not ready; empty when it is.
     virtual std::string not_ready() = 0;

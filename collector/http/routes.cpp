@@ -72,7 +72,18 @@ ApiResponse get_index() {
         "/api/v1/hosts\n"
         "/api/v1/series            ?host=GLOB&metric=GLOB&attr.KEY=GLOB&limit=N&offset=N\n"
         "/api/v1/query             ?metric=NAME&host=GLOB&attr.KEY=GLOB&from=-15m&to=now&step=10s\n"
-        "/api/v1/alerts            ?state=firing|pending|resolved|episode&since=-24h&limit=N\n"
+        "/api/v1/alerts            ?state=firing|clearing|pending|resolved|episode&severity=P1&"
+        "host=GLOB&rule=GLOB&since=-24h&until=now&limit=N&offset=N\n"
+        "/api/v1/alerts/ID         with its timeline; ?limit=N&offset=N\n"
+        "/api/v1/alerts/ID/ack     POST {comment, for}\n"
+        "/api/v1/alerts/ID/unack   POST\n"
+        "/api/v1/alerts/ID/comment POST {text}\n"
+        "/api/v1/silences          ?ended=1; POST {matchers, for or until, from, comment, force} "
+        "makes one\n"
+        "/api/v1/silences/preview  POST {matchers}\n"
+        "/api/v1/silences/ID/expire, /extend   POST {for or until}\n"
+        "/api/v1/rules\n"
+        "/api/v1/audit             ?author=GLOB&action=GLOB&since=-24h&limit=N&offset=N\n"
         "/api/v1/tokens            enrolment tokens; POST {ttl, max_uses, tags, endpoints} makes "
         "one\n"
         "/api/v1/tokens/ID         DELETE\n"
@@ -187,37 +198,21 @@ ApiResponse get_query(ApiModel& model, const QueryReader& args) {
                    {"series", series}});
 }
 
-ApiResponse get_alerts(ApiModel& model, const QueryReader& args) {
-    if (const auto ok = args.only({"state", "since", "limit"}); !ok) return refusal(ok.error());
-    const std::string state = args.text("state");
-    for (const char* known : {"", "firing", "pending", "resolved", "episode"}) {
-        if (state != known) continue;
-        const auto since = args.time("since", 0, model.now_ms());
-        const auto limit = args.integer("limit", 1000, 1, 10'000);
-        if (!since) return refusal(since.error());
-        if (!limit) return refusal(limit.error());
-        json alerts = json::array();
-        for (const AlertView& alert :
-             model.alerts(state, *since, static_cast<std::size_t>(*limit))) {
-            alerts.push_back({{"id", alert.id},
-                              {"rule", alert.rule},
-                              {"host", alert.host},
-                              {"attributes", attributes_json(alert.attributes)},
-                              {"severity", alert.severity},
-                              {"state", alert.state},
-                              {"since", time_json(alert.since_ms)},
-                              {"fired", time_json(alert.fired_ms)},
-                              {"resolved", time_json(alert.resolved_ms)},
-                              {"value", alert.value},
-                              {"threshold", alert.threshold},
-                              {"unit", alert.unit},
-                              {"summary", alert.summary},
-                              {"runbook", alert.runbook},
-                              {"reason", alert.reason}});
-        }
-        return answer({{"alerts", alerts}});
+ApiResponse get_notifications(ApiModel& model, const QueryReader& args) {
+    if (const auto ok = args.only({}); !ok) return refusal(ok.error());
+    json targets = json::array();
+    for (const NotificationTargetView& view : model.notification_targets()) {
+        targets.push_back({{"name", view.name},
+                           {"type", view.type},
+                           {"fallback", view.fallback},
+                           {"waiting", view.waiting},
+                           {"oldest", time_json(view.oldest_ms)},
+                           {"last_sent", time_json(view.last_sent_ms)},
+                           {"failing_since", time_json(view.failing_since_ms)},
+                           {"given_up", view.given_up},
+                           {"last_error", view.last_error}});
     }
-    return refusal(400, "unknown state", "one of firing, pending, resolved, episode");
+    return answer({{"targets", targets}});
 }
 
 ApiResponse get_metrics(ApiModel& model, const QueryReader& args) {
@@ -248,7 +243,7 @@ ApiResponse handle_request(ApiModel& model, EnrollmentApi& enrollment, const Api
     if (request.path == "/api/v1/hosts") return get_hosts(model, args);
     if (request.path == "/api/v1/series") return get_series(model, args);
     if (request.path == "/api/v1/query") return get_query(model, args);
-    if (request.path == "/api/v1/alerts") return get_alerts(model, args);
+    if (request.path == "/api/v1/notifications") return get_notifications(model, args);
     return refusal(404, "no such route", "see / for the routes");
 }
 

@@ -14,6 +14,8 @@ struct ApiRequest {
     std::string method = "GET";
     std::string content_type;
     std::string body;
+    std::string author = {};   // who says to be asking: X-Ridgeline-Author
+    std::string address = {};  // where from
     bool reads() const { return method == "GET" || method == "HEAD"; }
 };
 

@@ -103,6 +103,19 @@ struct HttpServer::Impl {
         *context = nullptr;
     }
 
+    static std::string address_of(MHD_Connection* connection) {
+        const MHD_ConnectionInfo* info =
+            MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+        if (info == nullptr || info->client_addr == nullptr) return {};
+        char text[INET6_ADDRSTRLEN] = "";
+        const sockaddr* address = info->client_addr;
+        const void* bytes = address->sa_family == AF_INET6
+                                ? static_cast<const void*>(
+                                      &reinterpret_cast<const sockaddr_in6*>(address)->sin6_addr)
+                                : &reinterpret_cast<const sockaddr_in*>(address)->sin_addr;
+        return ::inet_ntop(address->sa_family, bytes, text, sizeof text) == nullptr ? "" : text;
+    }
+
     static MHD_Result on_request(void* cls, MHD_Connection* connection, const char* url,
                                  const char* method, const char*, const char* data,
                                  std::size_t* upload_size, void** context) {
@@ -130,6 +143,10 @@ struct HttpServer::Impl {
             const char* type = MHD_lookup_connection_value(connection, MHD_HEADER_KIND,
                                                            MHD_HTTP_HEADER_CONTENT_TYPE);
             if (type != nullptr) request.content_type = type;
+            const char* author =
+                MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "X-Ridgeline-Author");
+            if (author != nullptr) request.author = author;
+            request.address = address_of(connection);
             response = self.handler(request);
         }
         if (response.status >= 400 && response.status < 500) ++self.stats.client_errors;

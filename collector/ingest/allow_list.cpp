@@ -10,6 +10,10 @@ namespace ridgeline::collector {
 namespace {
 constexpr std::chrono::seconds kStampSettles{2};
 constexpr std::chrono::seconds kLookAgain{10};
+// A directory whose stamp tells nothing is read again by who is not known, but a long reading not
+// before ten times as long as it took.
+constexpr std::chrono::microseconds kLongReading{100};
+constexpr int kRestPerReading = 10;
 }  // namespace
 
 bool is_host_id(std::string_view text) {
@@ -25,7 +29,10 @@ std::optional<std::string> AllowList::find(std::string_view public_z85) {
     if (known && written_at(file_of(it->second)) == files_[it->second].written_at)
         return it->second;
     // A key that is replaced in its file leaves the directory's time stamp as it was.
-    if (known) read_at_.reset();
+    if (known) {
+        read_at_.reset();
+        rest_until_ = {};
+    }
     refresh();
     it = host_by_key_.find(public_z85);
     if (it == host_by_key_.end()) return {};
@@ -59,6 +66,9 @@ bool AllowList::refresh() {
     // has aged.
     const bool looked_lately = now >= looked_at_ && now - looked_at_ < kLookAgain;
     if (!error && read_at_ == changed && looked_lately) return false;
+    // A stamp in the future, after the clock was set back, would never settle.
+    const auto began = std::chrono::steady_clock::now();
+    if (!error && seen_ == changed && began < rest_until_) return false;
     const bool settled = !error && now - changed > kStampSettles;
     std::vector<std::filesystem::path> files;
     if (!error) {
@@ -103,6 +113,9 @@ bool AllowList::refresh() {
         if (!added)
             problems_.push_back(file.string() + ": the same key is enrolled for " + it->second);
     }
+    seen_ = changed;
+    const auto ended = std::chrono::steady_clock::now();
+    if (ended - began > kLongReading) rest_until_ = ended + kRestPerReading * (ended - began);
     return true;
 }
 

@@ -6,6 +6,7 @@
 // Loop thread.
 #pragma once
 
+#include <chrono>
 #include <filesystem>
 #include <map>
 #include <optional>
@@ -44,6 +45,8 @@ class AllowList {
     std::filesystem::path directory_;
     std::optional<Stamp> read_at_;  // the directory's stamp then
     Stamp looked_at_{};
+    std::optional<Stamp> seen_;  // the directory's at the last reading, settled or not
+    std::chrono::steady_clock::time_point rest_until_{};
     struct File {
         std::optional<Stamp> written_at;
         std::string key;

@@ -58,12 +58,12 @@ std::vector<Cut> ConnectionTable::on_message(int fd, std::string_view connection
                                              std::string_view key, std::string_view host) {
     const auto it = by_fd_.find(fd);
     if (it == by_fd_.end() || !it->second.stranger) return {};
-    forget_stranger(it->second);
     it->second.connection = connection;
     it->second.key = key;
     it->second.host = host;
     by_connection_.insert_or_assign(std::string(connection), fd);
     if (host.empty()) return {};
+    forget_stranger(it->second);
     auto& others = by_host_[std::string(host)];
     others.push_back(fd);
     std::vector<Cut> cuts;
@@ -79,15 +79,12 @@ void ConnectionTable::on_closed(int fd) {
     const auto it = by_fd_.find(fd);
     if (it == by_fd_.end()) return;
     Connection& connection = it->second;
-    if (connection.stranger) {
-        forget_stranger(connection);
-    } else {
-        const auto named = by_connection_.find(connection.connection);
-        if (named != by_connection_.end() && named->second == fd) by_connection_.erase(named);
-        if (const auto of_host = by_host_.find(connection.host); of_host != by_host_.end()) {
-            std::erase(of_host->second, fd);
-            if (of_host->second.empty()) by_host_.erase(of_host);
-        }
+    if (connection.stranger) forget_stranger(connection);
+    const auto named = by_connection_.find(connection.connection);
+    if (named != by_connection_.end() && named->second == fd) by_connection_.erase(named);
+    if (const auto of_host = by_host_.find(connection.host); of_host != by_host_.end()) {
+        std::erase(of_host->second, fd);
+        if (of_host->second.empty()) by_host_.erase(of_host);
     }
     by_fd_.erase(it);
 }
@@ -103,8 +100,9 @@ std::vector<Cut> ConnectionTable::recheck(
     const std::function<bool(std::string_view key)>& may_speak) {
     std::vector<Cut> cuts;
     for (auto& [fd, connection] : by_fd_) {
-        if (connection.stranger || connection.cut || may_speak(connection.key)) continue;
+        if (connection.key.empty() || connection.cut || may_speak(connection.key)) continue;
         connection.cut = true;
+        if (connection.stranger) leaving_.splice(leaving_.end(), strangers_, *connection.stranger);
         cuts.push_back({fd, CutReason::key});
     }
     return cuts;

@@ -1,10 +1,11 @@
 // Who is connected to the port agents use, and who has to go: connections that are open, by
 // descriptor, from their acceptance over their first message to their end.
 //
-// libzmq accepts everybody and tells afterwards. A connection that says nothing in time is cut, as
-// are a host's oldest ones when it has too many; when there are more than there may be, the
-// stranger who has been silent longest makes room, and without one the newcomer goes. Pure: time is
-// given, and cutting is the caller's.
+// libzmq accepts everybody and tells afterwards. A connection on which no host has spoken in time
+// is cut, as are a host's oldest ones when it has too many; when there are more than there may be,
+// the stranger who has been there longest makes room, and without one the newcomer goes. Who speaks
+// with a token stays a stranger: to enrol takes one message and its answer, and whoever has the
+// token could hold every connection there may be. Pure: time is given, and cutting is the caller's.
 #pragma once
 
 #include <chrono>
@@ -23,7 +24,7 @@
 namespace ridgeline::collector {
 
 enum class CutReason : std::uint8_t {
-    silent,       // no message in time: half open, or enrolled and mute
+    silent,       // no message in time: half open, enrolled and mute, or a token's and done
     room,         // more connections than there may be
     descriptors,  // the process has no descriptor left
     host,         // more connections of one host than it may have
@@ -52,7 +53,7 @@ class ConnectionTable {
 
     // What is returned is to be closed; it stays in the table until on_closed() says that it is.
     std::vector<Cut> on_accepted(int fd, MonoTime now);
-    // `host` is empty for who has no limit on connections.
+    // `host` is empty for who is none and speaks with a token.
     std::vector<Cut> on_message(int fd, std::string_view connection, std::string_view key,
                                 std::string_view host);
     void on_closed(int fd);
@@ -66,7 +67,7 @@ class ConnectionTable {
 
     void change(const ConnectionLimits& limits) { limits_ = limits; }
     std::size_t size() const { return by_fd_.size(); }
-    // Those that have said nothing yet.
+    // Those on which no host has spoken yet.
     std::size_t strangers() const { return strangers_.size() + leaving_.size(); }
 
   private:
@@ -76,7 +77,7 @@ class ConnectionTable {
     };
     using Strangers = std::list<Stranger>;
     struct Connection {
-        std::optional<Strangers::iterator> stranger;  // until it has said something
+        std::optional<Strangers::iterator> stranger;  // until a host has spoken
         std::string connection;
         std::string key;
         std::string host;

@@ -12,8 +12,12 @@ namespace {
 // Agents make one batch a second at most, and their spools are not thought to hold more than this.
 constexpr double kLossesPerSecond = 1;
 constexpr double kLossesMax = 31 * 86'400;
+// A host changes its key once in its life or once a day; a few more while somebody tries it out.
+constexpr double kKeyChangesPerSecond = 1.0 / 60;
+constexpr double kKeyChangesMax = 10;
 constexpr std::chrono::minutes kNoRoomWait{1};
 constexpr double kAgentInFlightBytes = 8U << 20;  // agent/pipeline/uplink_session.h
+constexpr std::size_t kAwaitedMax = 256;          // an agent's credit at most, uplink_session.h
 constexpr std::size_t kSchemaWeightPerHost = 2;   // times what one schema may have
 constexpr std::int64_t kEarliestMs =
     946'684'800'000;  // 2000-01-01: earlier stamps are a clock that was never set
@@ -53,18 +57,7 @@ void Ingest::on_message(std::string_view connection, std::string_view host, std:
     stats_.bytes += bytes.size();
     if (!listens_to(host, bytes.size())) return;
     auto message = wire::decode(bytes, limits_.wire);
-    if (!message) {
-        static log::RateLimit limit(10);
-        if (message.error().code == Errc::unsupported) {
-            ++stats_.unknown_kind;
-            return;
-        }
-        message.error().code == Errc::limit ? ++stats_.over_limit : ++stats_.undecodable;
-        account(host).quota.on_refused(false, clock_.mono_now());
-        limit.write(log::Level::warning, "message dropped",
-                    {{"host", host}, {"error", message.error().context}});
-        return;
-    }
+    if (!message) return refuse(connection, host, bytes, message.error(), out);
     if (auto it = hosts_.find(host); it != hosts_.end()) it->second.last_seen = clock_.wall_now();
     if (const auto* hello = std::get_if<wire::Hello>(&*message)) {
         handle(connection, host, *hello, out);
@@ -74,10 +67,44 @@ void Ingest::on_message(std::string_view connection, std::string_view host, std:
         handle(connection, host, *reply, out);
     } else if (const auto* change = std::get_if<wire::KeyChange>(&*message);
                change != nullptr && on_key_change_) {
-        out.push_back({std::string(connection), on_key_change_(host, *change)});
+        out.push_back({std::string(connection), change_key(host, *change)});
     } else {
         ++stats_.unknown_kind;  // a message that only a collector sends
     }
+}
+
+void Ingest::refuse(std::string_view connection, std::string_view host, std::string_view bytes,
+                    const Error& error, Replies& out) {
+    if (error.code == Errc::unsupported) {
+        ++stats_.unknown_kind;
+        return;
+    }
+    const bool over_limit = error.code == Errc::limit;
+    over_limit ? ++stats_.over_limit : ++stats_.undecodable;
+    account(host).quota.on_refused(false, clock_.mono_now());
+    static log::RateLimit limit(10);
+    limit.write(log::Level::warning, "message dropped", {{"host", host}, {"error", error.context}});
+    const auto peer = peers_.find(connection);
+    const auto hash = wire::schema_hash_of_reply(bytes);
+    if (peer == peers_.end() || !hash) return;
+    const auto reason =
+        over_limit ? wire::RejectReason::over_limit : wire::RejectReason::undecodable;
+    std::erase_if(peer->second.awaited, [&](const Awaited& awaited) {
+        if (awaited.schema_hash != *hash) return false;
+        reject(connection, awaited.epoch, awaited.sequence, reason, error.context, out);
+        return true;
+    });
+}
+
+wire::KeyChangeReply Ingest::change_key(std::string_view host, const wire::KeyChange& change) {
+    const MonoTime now = clock_.mono_now();
+    TokenBucket& left = account(host).key_changes;
+    if (left.level(now) < 1) {
+        ++stats_.over_limit;
+        return {false, "this host changes its key too often; try again in a minute"};
+    }
+    left.take(1, now);
+    return on_key_change_(host, change);
 }
 
 void Ingest::reject(std::string_view connection, std::uint64_t epoch, std::uint64_t sequence,
@@ -136,7 +163,7 @@ void Ingest::handle(std::string_view connection, std::string_view host, const wi
     std::string& current = connections_[std::string(host)];
     peers_.erase(current);
     current = connection;
-    peers_[current] = Peer{std::string(host), hello.can_wait};
+    peers_[current] = Peer{std::string(host), hello.can_wait, {}};
 
     if (const SequenceSet* known = log_.book().find(host, hello.epoch);
         known != nullptr && hello.first_unacked > 1) {
@@ -190,8 +217,10 @@ Ingest::Account& Ingest::account(std::string_view host) {
     if (const auto it = accounts_.find(host); it != accounts_.end()) return it->second;
     const MonoTime now = clock_.mono_now();
     return accounts_
-        .try_emplace(std::string(host), Account{HostQuota(limits_.quota, now),
-                                                TokenBucket(kLossesPerSecond, kLossesMax, now)})
+        .try_emplace(
+            std::string(host),
+            Account{HostQuota(limits_.quota, now), TokenBucket(kLossesPerSecond, kLossesMax, now),
+                    TokenBucket(kKeyChangesPerSecond, kKeyChangesMax, now)})
         .first->second;
 }
 
@@ -319,6 +348,11 @@ void Ingest::handle(std::string_view connection, std::string_view host, const wi
     const SharedSchema* schema = find_schema(host, body->schema_hash);
     if (schema == nullptr) {
         ++stats_.schema_requests;
+        auto& awaited = peers_.find(connection)->second.awaited;
+        const Awaited wanted{body->schema_hash, batch.epoch, batch.sequence};
+        if (std::find(awaited.begin(), awaited.end(), wanted) == awaited.end())
+            awaited.push_back(wanted);
+        if (awaited.size() > kAwaitedMax) awaited.pop_front();
         out.push_back({std::string(connection), wire::SchemaRequest{body->schema_hash}});
         return;
     }
@@ -368,6 +402,10 @@ void Ingest::handle(std::string_view connection, std::string_view host, wire::Sc
         reject(connection, 0, 0, wire::RejectReason::undecodable,
                "the schema does not have the hash it is sent under", out);
         return;
+    }
+    if (const auto peer = peers_.find(connection); peer != peers_.end()) {
+        std::erase_if(peer->second.awaited,
+                      [&](const Awaited& a) { return a.schema_hash == reply.schema_hash; });
     }
     auto& list = schemas_[std::string(host)];
     std::erase_if(list, [&](const ListedSchema& s) { return s.known->hash == reply.schema_hash; });

@@ -118,15 +118,24 @@ class Ingest {
         std::shared_ptr<const SharedSchema> known;
         std::size_t weight = 0;  // series, those with much text counted several times
     };
+    struct Awaited {
+        std::uint64_t schema_hash = 0;
+        std::uint64_t epoch = 0;
+        std::uint64_t sequence = 0;
+        bool operator==(const Awaited&) const = default;
+    };
     struct Peer {
         std::string host;
         bool can_wait = false;
+        std::deque<Awaited> awaited;  // batches whose schema was asked for, the oldest first
     };
     struct Account {
         HostQuota quota;
         // How many lost batches a host can have: a month's, and what passes of time. A claim costs
         // the claimant nothing, but it shows as an alarming number.
         TokenBucket losses;
+        // Each is a commit to a database, which everybody waits for.
+        TokenBucket key_changes;
     };
     struct PendingAck {
         LogPosition position;  // durable once the log is durable past it
@@ -142,6 +151,11 @@ class Ingest {
                 Replies& out);
     void handle(std::string_view connection, std::string_view host, wire::SchemaReply& reply,
                 Replies& out);
+    wire::KeyChangeReply change_key(std::string_view host, const wire::KeyChange& change);
+    // A message that cannot be decoded; when it is a schema, the batches that wait for it are
+    // refused, or their agent would send them for ever.
+    void refuse(std::string_view connection, std::string_view host, std::string_view bytes,
+                const Error& error, Replies& out);
     void welcome(std::string_view connection, std::string_view host, std::uint64_t epoch,
                  Replies& out);
     void reject(std::string_view connection, std::uint64_t epoch, std::uint64_t sequence,

@@ -169,21 +169,26 @@ void ZmqListener::serve_agents() {
         }
         const std::string_view connection = (*frames)[0].bytes();
         const auto admission = admits_(key);
-        // A token's key is that of many machines; they are not counted as one host's connections.
+        // A token's key is that of many machines, and of none that stays.
         const bool is_host = admission && admission->kind == Admission::Kind::host;
         shut(connections_->on_message(frames->back().source_fd(), connection, key,
                                       is_host ? admission->id : std::string_view{}));
         if (admission) {
             on_message_({connection, key, *admission}, (*frames)[1].bytes());
         } else {
-            recheck();
+            // Of these messages there may be hundreds; to judge everybody for each would cost the
+            // honest ones.
+            recheck([&](std::string_view other) { return other != key; });
         }
     }
 }
 
 void ZmqListener::recheck() {
-    const auto cuts =
-        connections_->recheck([this](std::string_view key) { return admits_(key).has_value(); });
+    recheck([this](std::string_view key) { return admits_(key).has_value(); });
+}
+
+void ZmqListener::recheck(const std::function<bool(std::string_view key)>& may_speak) {
+    const auto cuts = connections_->recheck(may_speak);
     if (cuts.empty()) return;
     log::notice("connections cut: their keys are no longer valid", {{"connections", cuts.size()}});
     shut(cuts);

@@ -78,6 +78,7 @@ class ZmqListener {
   private:
     ZmqListener(const Clock& clock, Admits admits, OnMessage on_message)
         : clock_(clock), admits_(std::move(admits)), on_message_(std::move(on_message)) {}
+    void recheck(const std::function<bool(std::string_view key)>& may_speak);
     void serve_zap();
     void serve_agents();
     void serve_monitor();

@@ -50,15 +50,7 @@ class FileInspection {
     }
 
     void finish(const SegmentScan& scan, bool newest) {
-        report_.version = scan.version;
-        report_.bytes = scan.sound_bytes + scan.tail_bytes;
-        report_.records = scan.records;
-        // A closed segment ends with a whole record, or it lost something.
-        const std::string what = scan.damage.empty() ? "the file is cut short" : scan.damage;
-        if (!scan.damage.empty() || (scan.tail_bytes > 0 && !newest))
-            damage_.push_back({report_.name, scan.sound_bytes, scan.tail_bytes, what});
-        else
-            report_.tail_bytes = scan.tail_bytes;
+        if (auto damage = report_.take(scan, newest)) damage_.push_back(std::move(*damage));
     }
 
     LogFileReport& report() { return report_; }

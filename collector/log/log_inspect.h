@@ -15,17 +15,12 @@
 
 namespace ridgeline::collector {
 
-struct LogFileReport {
-    std::string name;
-    std::uint32_t version = 0;
+struct LogFileReport : SegmentReport {
     LogPosition base = 0;
-    std::uint64_t bytes = 0;
     std::int64_t created_ms = 0;
-    std::uint64_t records = 0;
     std::uint64_t hosts = 0;    // records of hosts
     std::uint64_t schemas = 0;  // likewise
     wire::BatchSummary content;
-    std::uint64_t tail_bytes = 0;  // being written, or torn: cut off when the collector starts
 };
 
 struct LogHostReport {

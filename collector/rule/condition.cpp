@@ -1,20 +1,14 @@
 #include "collector/rule/condition.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace ridgeline::collector {
 
 namespace {
 
-// A windowed value stands on at least this share of its window.
-constexpr double kCoverageMin = 0.7;
-
-bool upward(Op op) {
-    return op == Op::greater || op == Op::greater_equal;
-}
-
 // Past the threshold on the healthy side. For == and != there is no side; not breaching is clear.
-bool clears(const Rule& rule, double value, std::size_t level) {
+bool past_clear(const Rule& rule, double value, std::size_t level) {
     if (!rule.clear || rule.op == Op::equal || rule.op == Op::not_equal) {
         return !holds(value, rule.op, rule.levels[level].at);
     }
@@ -22,170 +16,190 @@ bool clears(const Rule& rule, double value, std::size_t level) {
     return upward(rule.op) ? value < threshold : value > threshold;
 }
 
+std::size_t most_slots(const Rule& rule) {
+    std::size_t most = 0;
+    for (const Level& level : rule.levels)
+        if (level.slots) most = std::max(most, level.slots->n);
+    return most;
+}
+
 }  // namespace
 
-std::int64_t Condition::horizon_ms(const Rule& rule) {
-    std::int64_t longest = std::max(rule.window.count(), rule.clear_for.count());
-    for (const Level& level : rule.levels)
-        longest = std::max(longest, level.sustained.count());
-    return 2 * std::max<std::int64_t>(longest, 60'000);
+Condition::Condition(const Rule& rule) : input_(rule), runs_(rule.levels.size()) {
+    if (most_slots(rule) > 0) slots_ = std::make_unique<SlotCounter>();
 }
 
 void Condition::reset_runs() {
-    std::fill(breach_start_.begin(), breach_start_.end(), std::nullopt);
-    clear_start_.reset();
-    lower_start_.reset();
+    std::fill(runs_.begin(), runs_.end(), Runs{});
 }
 
-// A hole breaks every run. What counts as one follows the series' own rhythm, which is learned from
-// the gaps seen: a shorter gap is believed at once, a longer one by doubling, so that one outage
-// does not make the series "slow". Returns the time the sample covers: the gap, 0 after a hole.
-std::int64_t Condition::observe_gap(std::int64_t time_ms) {
-    if (newest_ms_ == INT64_MIN) return 0;
-    const std::int64_t gap = time_ms - newest_ms_;
-    if (interval_ms_ == 0 || gap < interval_ms_) interval_ms_ = gap;
-    if (gap > std::max(kMaxGapFloorMs, interval_ms_ * 5 / 2)) {
-        interval_ms_ = std::min(gap, interval_ms_ * 2);
-        reset_runs();
-        window_.clear();
-        return 0;
-    }
-    return gap;
-}
-
-// Judged by the time the samples cover, not by their number: a rhythm that slows down, or two
-// samples that happen to be close together, must not leave the window "too empty" for good. Each
-// sample covers the gap before it.
-std::optional<double> Condition::aggregate(const Rule& rule, std::int64_t time_ms, double value,
-                                           std::int64_t covers_ms) {
-    if (rule.window.count() == 0 || rule.agg == Agg::last) return value;
-    window_.push_back({time_ms, value, covers_ms});
-    while (window_.front().time_ms <= time_ms - rule.window.count())
-        window_.pop_front();
-    const std::int64_t covered_ms = time_ms - window_.front().time_ms + window_.front().covers_ms;
-    if (static_cast<double>(covered_ms) < kCoverageMin * static_cast<double>(rule.window.count()))
-        return {};
-    // Summed anew rather than kept as a running sum, which would drift over days.
-    double sum = 0;
-    for (const Sample& sample : window_)
-        sum += sample.value;
-    return sum / static_cast<double>(window_.size());
-}
-
-void Condition::track(const Rule& rule, std::int64_t time_ms, double value) {
+void Condition::track(const Rule& rule, const Input::Reading& reading) {
     const auto follow = [&](std::optional<std::int64_t>& start, bool condition) {
         if (!condition)
             start.reset();
         else if (!start)
-            start = time_ms;
+            start = reading.time_ms;
     };
+    const double value = *reading.value;
+    std::uint32_t breaches = 0;
     for (std::size_t i = 0; i < rule.levels.size(); ++i) {
-        follow(breach_start_[i], holds(value, rule.op, rule.levels[i].at));
+        const bool breaching = reading.also && holds(value, rule.op, rule.levels[i].at);
+        follow(runs_[i].breach, breaching);
+        follow(runs_[i].clear, reading.also_clear || past_clear(rule, value, i));
+        breaches |= breaching ? 1U << i : 0U;
     }
-    follow(clear_start_, clears(rule, value, 0));
-    follow(lower_start_, clears(rule, value, level_));
+    if (slots_) slots_->add(reading.time_ms, breaches, rule.slot.count(), most_slots(rule));
     newest_value_ = value;
+    newest_eta_ = reading.eta;
 }
 
-std::optional<std::size_t> Condition::gravest_open(const Rule& rule) const {
+// False when the sample says nothing to decide on.
+bool Condition::take(const Rule& rule, const Input::Reading& reading) {
+    newest_ms_ = reading.time_ms;
+    if (reading.gap.hole) reset_runs();
+    if (!reading.value) return false;
+    track(rule, reading);
+    return true;
+}
+
+std::optional<Condition::Open> Condition::gravest_open(const Rule& rule) const {
     for (std::size_t i = rule.levels.size(); i-- > 0;) {
-        if (breach_start_[i] && newest_ms_ - *breach_start_[i] >= rule.levels[i].sustained.count())
-            return i;
+        const Level& level = rule.levels[i];
+        if (level.slots) {
+            const std::int64_t width_ms =
+                rule.slot.count() > 0 ? rule.slot.count() : input_.interval_ms();
+            const auto count = slots_->count(i, level.slots->n, width_ms);
+            const double filled_min =
+                std::ceil(rule.reduction.coverage_min * static_cast<double>(level.slots->n));
+            if (count.breaching >= level.slots->m &&
+                static_cast<double>(count.filled) >= filled_min)
+                return Open{i, count.since_ms};
+        } else if (runs_[i].breach && newest_ms_ - *runs_[i].breach >= level.sustained.count()) {
+            return Open{i, *runs_[i].breach};
+        }
     }
     return {};
 }
 
-Condition::Outcome Condition::decide_firing(const Rule& rule, std::optional<std::size_t> open) {
-    Outcome outcome{Change::none, level_, since_ms_, newest_ms_, newest_value_};
-    if (open && *open > level_) {
-        level_ = *open;
-        outcome.level = level_;
-        outcome.change = Change::raised;
+Condition::Outcome Condition::outcome(Change change) const {
+    return {change, level_, since_ms_, newest_ms_, newest_value_, newest_eta_};
+}
+
+Condition::Outcome Condition::decide_firing(const Rule& rule, std::optional<Open> open) {
+    if (open && open->level > level_) {
+        level_ = open->level;
         state_ = ConditionState::firing;
-        return outcome;
+        return outcome(Change::raised);
     }
-    if (clear_start_) {
+    if (const auto& clear = runs_.front().clear) {
         state_ = ConditionState::clearing;
-        if (newest_ms_ - *clear_start_ < rule.clear_for.count()) return outcome;
-        outcome.change = Change::resolved;
+        // Slots that still hold enough breaches would have it fire again at once.
+        if (newest_ms_ - *clear < rule.clear_for.count() || open) return outcome(Change::none);
         state_ = ConditionState::ok;
-        return outcome;
+        return outcome(Change::resolved);
     }
     state_ = ConditionState::firing;
-    if (open && *open < level_ && lower_start_ &&
-        newest_ms_ - *lower_start_ >= rule.clear_for.count()) {
-        level_ = *open;
-        lower_start_.reset();
-        outcome.level = level_;
-        outcome.change = Change::lowered;
+    if (rule.may_lower && open && open->level < level_ && runs_[level_].clear &&
+        newest_ms_ - *runs_[level_].clear >= rule.clear_for.count()) {
+        level_ = open->level;
+        return outcome(Change::lowered);
     }
-    return outcome;
+    return outcome(Change::none);
 }
 
 Condition::Outcome Condition::decide(const Rule& rule, std::int64_t received_ms) {
     const auto open = gravest_open(rule);
     const bool live = received_ms - newest_ms_ <= kLiveLagMs;
-    Outcome outcome{Change::none, level_, since_ms_, newest_ms_, newest_value_};
+    Outcome decided;
     if (state_ == ConditionState::firing || state_ == ConditionState::clearing) {
-        outcome = decide_firing(rule, open);
+        decided = decide_firing(rule, open);
     } else if (open) {
         state_ = ConditionState::firing;
-        level_ = *open;
-        since_ms_ = *breach_start_[*open];
-        lower_start_.reset();
+        level_ = open->level;
+        since_ms_ = open->since_ms;
         announced_ = false;
+        decided = outcome(Change::none);
     } else {
-        const bool breaching = std::any_of(breach_start_.begin(), breach_start_.end(),
-                                           [](const auto& s) { return s.has_value(); });
+        const bool breaching = std::any_of(
+            runs_.begin(), runs_.end(), [](const Runs& runs) { return runs.breach.has_value(); });
         state_ = breaching ? ConditionState::pending : ConditionState::ok;
-        return outcome;
+        return outcome(Change::none);
     }
-    if (announced_) return outcome;
-    if (outcome.change == Change::resolved) {
-        outcome.change = Change::episode;
+    if (announced_) return decided;
+    if (decided.change == Change::resolved) {
+        decided.change = Change::episode;
         announced_ = true;
     } else if (live && open) {
         // Not while it is on its way out: nobody is paged for a state that is over.
-        outcome = {Change::fired, level_, since_ms_, newest_ms_, newest_value_};
+        decided = outcome(Change::fired);
         announced_ = true;
     } else {
-        outcome.change = Change::none;
+        decided.change = Change::none;
     }
-    return outcome;
+    return decided;
 }
 
 Condition::Outcome Condition::on_sample(const Rule& rule, std::int64_t time_ms, double value,
                                         std::int64_t received_ms) {
-    const std::int64_t covers_ms = observe_gap(time_ms);
-    newest_ms_ = time_ms;
-    const auto aggregated = aggregate(rule, time_ms, value, covers_ms);
-    if (!aggregated) return {Change::none, level_, since_ms_, time_ms, value};
-    track(rule, time_ms, *aggregated);
-    return decide(rule, received_ms);
+    if (take(rule, input_.on_sample(rule, time_ms, value))) return decide(rule, received_ms);
+    return outcome(Change::none);
 }
 
-void Condition::begin_history(std::int64_t rhythm_ms) {
+void Condition::on_companion(const Rule& rule, std::size_t companion, std::int64_t time_ms,
+                             double value) {
+    input_.on_companion(rule, companion, time_ms, value);
+}
+
+void Condition::begin_history(const Rule& rule) {
     reset_runs();
-    window_.clear();
     newest_ms_ = INT64_MIN;
-    interval_ms_ = rhythm_ms;
+    input_ = Input(rule);
+    if (slots_) *slots_ = SlotCounter();
 }
 
 void Condition::on_history(const Rule& rule, std::int64_t time_ms, double value) {
-    const std::int64_t covers_ms = observe_gap(time_ms);
-    newest_ms_ = time_ms;
-    if (const auto aggregated = aggregate(rule, time_ms, value, covers_ms))
-        track(rule, time_ms, *aggregated);
+    take(rule, input_.on_sample(rule, time_ms, value));
 }
 
 Condition::Outcome Condition::settle(const Rule& rule, std::int64_t received_ms) {
     return decide(rule, received_ms);
 }
 
+Condition::Outcome Condition::told_of_data(Change change, std::int64_t time_ms) const {
+    Outcome told = outcome(announced_ ? change : Change::none);
+    told.time_ms = time_ms;
+    return told;
+}
+
+Condition::Outcome Condition::on_silence(std::int64_t time_ms) {
+    if (!firing()) {
+        state_ = ConditionState::ok;
+        return outcome(Change::none);
+    }
+    state_ = ConditionState::firing;
+    return told_of_data(Change::stale, time_ms);
+}
+
+Condition::Outcome Condition::fire_without_data(std::int64_t time_ms) {
+    state_ = ConditionState::firing;
+    level_ = 0;
+    since_ms_ = newest_ms_ == INT64_MIN ? time_ms : newest_ms_;
+    announced_ = true;
+    return told_of_data(Change::fired, time_ms);
+}
+
+Condition::Outcome Condition::end_without_data(std::int64_t time_ms) {
+    Outcome end = outcome(announced_ ? Change::resolved : Change::episode);
+    end.time_ms = time_ms;
+    state_ = ConditionState::ok;
+    announced_ = true;
+    return end;
+}
+
 std::int64_t Condition::breaching_since_ms() const {
     std::int64_t since = 0;
-    for (const auto& start : breach_start_) {
-        if (start && (since == 0 || *start < since)) since = *start;
+    for (const Runs& runs : runs_) {
+        if (runs.breach && (since == 0 || *runs.breach < since)) since = *runs.breach;
     }
     return since;
 }
@@ -197,7 +211,7 @@ std::optional<Condition::Firing> Condition::firing() const {
 
 void Condition::restore(const Firing& firing) {
     state_ = ConditionState::firing;
-    level_ = std::min(firing.level, breach_start_.size() - 1);
+    level_ = std::min(firing.level, runs_.size() - 1);
     since_ms_ = firing.since_ms;
     announced_ = firing.announced;
 }

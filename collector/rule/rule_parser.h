@@ -4,6 +4,7 @@
 #pragma once
 
 #include <filesystem>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -18,10 +19,16 @@ std::vector<Rule> read_rules(ConfigDocument& document);
 
 struct LoadedRules {
     std::vector<Rule> rules;          // of the good files; those switched off are left out
+    std::vector<Rule> disabled;       // those switched off
     std::vector<ConfigError> errors;  // of the bad ones
+    std::vector<std::string> bad_files;
 };
 // All *.toml in `packaged` and then in `own`, in name order. A rule in `own` replaces the packaged
 // one with its id. A missing directory holds no rules.
 LoadedRules load_rules(const std::filesystem::path& packaged, const std::filesystem::path& own);
+
+// For a reload: the rules of files that are bad now go on as they were in `before`, unless a good
+// file has one of their id.
+void keep_rules_of_bad_files(LoadedRules& loaded, std::span<const Rule> before);
 
 }  // namespace ridgeline::collector

@@ -179,6 +179,23 @@ void WindowSeries::for_each(std::int64_t from_ms, std::int64_t to_ms,
     if (latest_ms_ >= from_ms) visit_range(head_times(), head_values_);
 }
 
+void WindowSeries::active_hours(std::set<std::int64_t>& hours) const {
+    constexpr std::int64_t kHourMs = 3'600'000;
+    for (const Chunk& chunk : chunks_) {
+        const std::int64_t first = chunk.first_ms / kHourMs;
+        const std::int64_t last = chunk.last_ms / kHourMs;
+        hours.insert(first);
+        hours.insert(last);
+        // Only a chunk that spans more tells nothing of the hours between.
+        if (last - first < 2) continue;
+        for (const std::int64_t at_ms : open(chunk).times)
+            hours.insert(at_ms / kHourMs);
+    }
+    if (head_values_.empty()) return;
+    for (const std::int64_t at_ms : head_times())
+        hours.insert(at_ms / kHourMs);
+}
+
 void WindowSeries::trim(std::int64_t oldest_ms) {
     const auto keep = std::find_if(chunks_.begin(), chunks_.end(),
                                    [&](const Chunk& c) { return c.last_ms >= oldest_ms; });

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -27,6 +28,8 @@ class WindowSeries {
     // In time order, from <= t <= to.
     void for_each(std::int64_t from_ms, std::int64_t to_ms,
                   const std::function<void(std::int64_t, double)>& visit) const;
+    // The hours since the epoch in which there are samples.
+    void active_hours(std::set<std::int64_t>& hours) const;
     // Drops chunks that end before `oldest_ms`.
     void trim(std::int64_t oldest_ms);
 

@@ -57,10 +57,9 @@ CloudWatchConfig read_cloudwatch_config(ConfigTable& table) {
                         : CloudWatchNaming::otel;
     config.dimensions = table.strings("dimensions", config.dimensions);
     check_dimensions(table, config.dimensions);
-    if (table.skip("budget_usd_per_month")) {
-        table.error_at("budget_usd_per_month",
-                       "a budget is not supported by this version; take the key out");
-    }
+    if (table.has("budget_usd_per_month"))
+        config.budget_usd_per_month = table.number("budget_usd_per_month", 0, 0, 1e9);
+    config.prices = table.string("prices", config.prices);
     config.include = table.strings("include", config.include);
     config.exclude = table.strings("exclude", config.exclude);
     config.endpoint_url = table.string("endpoint_url", config.endpoint_url);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,6 +24,8 @@ struct CloudWatchConfig {
     std::vector<std::string> dimensions = {"host"};  // "host" or "tag.<key>"; attributes always
     std::vector<std::string> include = {"system.*.utilization", "tls.*"};  // globs on metric names
     std::vector<std::string> exclude;
+    std::optional<double> budget_usd_per_month;  // new metrics beyond it are not sent
+    std::string prices = "/usr/share/ridgeline/prices/cloudwatch.toml";
     std::string endpoint_url;  // empty: the region's endpoint
     bool operator==(const CloudWatchConfig&) const = default;
 };

@@ -108,7 +108,7 @@ class CloudWatchSink::Impl : public std::enable_shared_from_this<CloudWatchSink:
             return;
         }
         const FlushBounds bounds{limits_.samples_per_flush_max, limits_.datums_per_flush_max,
-                                 limits_.oldest, limits_.newest};
+                                 limits_.oldest, limits_.newest, limits_.admit};
         reader_ = std::make_unique<FlushReader>(config_, cursor_, flush_, bounds, std::move(*log));
     }
 

@@ -23,6 +23,7 @@
 #include "collector/log/log_reader.h"
 #include "collector/sink/cloudwatch_config.h"
 #include "collector/sink/error.h"
+#include "collector/sink/flush_reader.h"
 #include "collector/sink/pace.h"
 #include "collector/sink/request.h"
 #include "collector/sink/selection.h"
@@ -55,6 +56,7 @@ struct CloudWatchLimits {
     // MetricDatum$Timestamp in the API Reference.
     std::chrono::milliseconds oldest{std::chrono::hours{24 * 14}};
     std::chrono::milliseconds newest{std::chrono::hours{2}};
+    MetricAdmission admit;  // null: every metric
 };
 
 struct CloudWatchStats {

@@ -105,6 +105,9 @@ void FlushReader::take_column(const Slot& slot, const SampleGroup& group, std::s
                               const std::vector<Fate>& fates) {
     const auto* metric = std::get_if<SelectedMetric>(&slot.selected);
     const auto values = group.column(column);
+    const bool admitted = metric == nullptr || !bounds_.admit ||
+                          std::none_of(values.begin(), values.end(), has_value) ||
+                          bounds_.admit(metric->identity);
     for (std::size_t i = 0; i < values.size(); ++i) {
         if (!has_value(values[i]) || fates[i] == Fate::pass) continue;
         if (fates[i] == Fate::too_old) {
@@ -113,6 +116,8 @@ void FlushReader::take_column(const Slot& slot, const SampleGroup& group, std::s
             refuse(Refusal::too_new);
         } else if (metric == nullptr) {
             refuse(std::get<Refusal>(slot.selected));
+        } else if (!admitted) {
+            refuse(Refusal::over_budget);
         } else if (const double value = values[i] * metric->scale; !sendable_value(value)) {
             refuse(Refusal::value_range);
         } else {

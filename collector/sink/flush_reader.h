@@ -5,6 +5,7 @@
 #include <array>
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -20,11 +21,15 @@
 
 namespace ridgeline::collector {
 
+// Whether a metric that has data may be sent.
+using MetricAdmission = std::function<bool(const MetricIdentity&)>;
+
 struct FlushBounds {
     std::size_t samples_max = 0;  // a flush ends with the record in which it reaches one of these
     std::size_t datums_max = 0;
     std::chrono::milliseconds oldest{};  // samples further back than this are refused
     std::chrono::milliseconds newest{};  // samples further ahead than this are refused
+    MetricAdmission admit;               // null: every metric
 };
 
 class FlushReader {

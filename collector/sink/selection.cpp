@@ -93,6 +93,8 @@ std::string_view to_string(Refusal refusal) {
             return "too_new";
         case Refusal::refused_by_aws:
             return "refused_by_aws";
+        case Refusal::over_budget:
+            return "over_budget";
     }
     return "";
 }
@@ -122,6 +124,8 @@ Selected Selection::select(const HostInfo& host, const SeriesDescriptor& series)
     if (!any_matches(include_, series.metric) || any_matches(exclude_, series.metric)) {
         return NotSelected{};
     }
+    // Read from CloudWatch: sent back, it would be billed as a custom metric.
+    if (series.metric.starts_with("aws.")) return NotSelected{};
     const MetricInfo* metric = find_metric(series.metric);
     if (metric == nullptr && find_thinned(series.metric)) return NotSelected{};
     if (metric == nullptr) return Refusal::unknown_metric;

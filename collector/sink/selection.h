@@ -26,8 +26,9 @@ enum class Refusal {
     too_old,          // more than two weeks back
     too_new,          // more than two hours ahead
     refused_by_aws,   // sent alone, and still refused
+    over_budget,      // a new metric, and the month's budget is used up
 };
-inline constexpr std::size_t kRefusalCount = 8;
+inline constexpr std::size_t kRefusalCount = 9;
 std::string_view to_string(Refusal refusal);
 
 struct SelectedMetric {

@@ -14,12 +14,15 @@ class FakeApiModel : public collector::ApiModel, public collector::EnrollmentApi
     std::vector<collector::HostView> hosts_answer;
     std::vector<collector::SeriesView> series_answer;
     std::vector<collector::PointView> points_answer;
-    std::vector<collector::AlertView> alerts_answer;
+    std::vector<collector::NotificationTargetView> notification_targets_answer;
     std::string not_ready_answer;
     collector::SeriesFilter last_filter;
     std::int64_t last_from_ms = 0, last_to_ms = 0, last_step_ms = 0;
 
     std::vector<collector::HostView> hosts() override { return hosts_answer; }
+    std::vector<collector::NotificationTargetView> notification_targets() override {
+        return notification_targets_answer;
+    }
     std::vector<collector::SeriesView> series(const collector::SeriesFilter& filter) override {
         last_filter = filter;
         std::vector<collector::SeriesView> found;
@@ -34,14 +37,6 @@ class FakeApiModel : public collector::ApiModel, public collector::EnrollmentApi
         last_to_ms = to_ms;
         last_step_ms = step_ms;
         return points_answer;
-    }
-    std::vector<collector::AlertView> alerts(const std::string& state, std::int64_t,
-                                             std::size_t) override {
-        std::vector<collector::AlertView> found;
-        for (const auto& alert : alerts_answer) {
-            if (state.empty() || state == alert.state) found.push_back(alert);
-        }
-        return found;
     }
     std::vector<collector::SelfMetric> self_metrics() override {
         return {

@@ -24,6 +24,8 @@ class FaultyStorage final : public Storage {
     // 0: works; else every change is refused with this errno.
     void refuse_changes(int error) { refuse_changes_ = error; }
     void refuse_syncs(int error) { refuse_syncs_ = error; }
+    // That one alone, as the kernel tells of a lost page once.
+    void refuse_next_sync(int error) { refuse_next_sync_ = error; }
     void refuse_reads(int error) { refuse_reads_ = error; }
     // Appends beyond this many further bytes are cut short with ENOSPC.
     void leave_bytes(std::uint64_t bytes) { bytes_left_ = bytes; }
@@ -138,6 +140,8 @@ class FaultyStorage final : public Storage {
             ++storage_->syncs_;
             if (storage_->refuse_syncs_ != 0)
                 return fail(errno_error("sync", storage_->refuse_syncs_));
+            if (const int error = std::exchange(storage_->refuse_next_sync_, 0); error != 0)
+                return fail(errno_error("sync", error));
             file_->synced = file_->bytes.size();
             return {};
         }
@@ -187,6 +191,7 @@ class FaultyStorage final : public Storage {
     std::uint64_t syncs_ = 0;
     int refuse_changes_ = 0;
     int refuse_syncs_ = 0;
+    int refuse_next_sync_ = 0;
     int refuse_reads_ = 0;
     std::uint64_t bytes_left_ = kUnlimited;
     std::uint64_t changes_left_ = kUnlimited;

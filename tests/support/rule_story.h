@@ -2,6 +2,7 @@
 // in words.
 #pragma once
 
+#include <algorithm>
 #include <functional>
 #include <map>
 #include <memory>
@@ -26,6 +27,10 @@ inline std::vector<collector::Rule> rules_from(const std::string& toml) {
 class StoryHistory final : public collector::SampleHistory {
   public:
     void add(std::uint32_t id, std::int64_t t, double v) { samples_[id].emplace(t, v); }
+    // False when there is a sample of that time already: the first stays.
+    bool add_new(std::uint32_t id, std::int64_t t, double v) {
+        return samples_[id].emplace(t, v).second;
+    }
     void for_each(std::uint32_t id, std::int64_t from, std::int64_t to,
                   const std::function<void(std::int64_t, double)>& visit) const override {
         const auto it = samples_.find(id);
@@ -55,12 +60,51 @@ class Story {
     }
     void of(std::uint32_t id, const SeriesDescriptor& series, double t_seconds, double value,
             double lag_seconds = 0) {
-        const std::int64_t t = kStartMs + static_cast<std::int64_t>(t_seconds * 1000);
+        const std::int64_t t = ms_of(t_seconds);
         history_.add(id, t, value);
+        known_[id] = series;
         std::vector<collector::Transition> out;
         engine_->on_samples({id, host_, series, std::span(&t, 1), std::span(&value, 1),
                              t + static_cast<std::int64_t>(lag_seconds * 1000)},
                             out);
+        engine_->finish_batch(out);
+        for (const auto& transition : out)
+            tell(transition);
+    }
+    struct Given {
+        std::uint32_t id;
+        SeriesDescriptor series;
+        double t_seconds;
+        double value;
+    };
+    // A batch: the series in the order in which they are met first, each one's samples by time.
+    void batch(std::vector<Given> samples, double lag_seconds = 0) {
+        std::vector<std::uint32_t> order;
+        double newest = 0;
+        for (const Given& sample : samples) {
+            history_.add(sample.id, ms_of(sample.t_seconds), sample.value);
+            known_[sample.id] = sample.series;
+            newest = std::max(newest, sample.t_seconds);
+            if (std::find(order.begin(), order.end(), sample.id) == order.end())
+                order.push_back(sample.id);
+        }
+        std::stable_sort(samples.begin(), samples.end(),
+                         [](const Given& a, const Given& b) { return a.t_seconds < b.t_seconds; });
+        std::vector<collector::Transition> out;
+        for (const std::uint32_t id : order) {
+            std::vector<std::int64_t> times;
+            std::vector<double> values;
+            const SeriesDescriptor* series = nullptr;
+            for (const Given& sample : samples) {
+                if (sample.id != id) continue;
+                series = &sample.series;
+                times.push_back(ms_of(sample.t_seconds));
+                values.push_back(sample.value);
+            }
+            engine_->on_samples({id, host_, *series, times, values, ms_of(newest + lag_seconds)},
+                                out);
+        }
+        engine_->finish_batch(out);
         for (const auto& transition : out)
             tell(transition);
     }
@@ -74,14 +118,23 @@ class Story {
         const auto firing = engine_->firing();
         engine_ = std::make_unique<collector::RuleEngine>(rules_from(toml_), history_);
         engine_->restore(firing);
-    }
-    void reload(const std::string& toml) {
-        toml_ = toml;
         std::vector<collector::Transition> out;
-        engine_->replace_rules(rules_from(toml), out);
+        for (const auto& [id, series] : known_)
+            engine_->meet_series(id, host_, series, out);
+        engine_->finish_batch(out);
         for (const auto& transition : out)
             tell(transition);
     }
+    std::vector<collector::RenamedAlert> reload(const std::string& toml) {
+        toml_ = toml;
+        std::vector<collector::Transition> out;
+        auto renamed = engine_->replace_rules(rules_from(toml), out);
+        for (const auto& transition : out)
+            tell(transition);
+        return renamed;
+    }
+    // All that was stored is gone, as after a trim.
+    void lose_history() { history_ = {}; }
 
     // "300:FIRING:P3 390:RESOLVED:P3"
     const std::string& told() const { return told_; }
@@ -91,6 +144,9 @@ class Story {
     collector::HostInfo& host() { return host_; }
 
   private:
+    static std::int64_t ms_of(double t_seconds) {
+        return kStartMs + static_cast<std::int64_t>(t_seconds * 1000);
+    }
     void tell(const collector::Transition& transition) {
         if (!told_.empty()) told_ += ' ';
         told_ += std::to_string((transition.time_ms - kStartMs) / 1000) + ':' +
@@ -104,6 +160,7 @@ class Story {
     std::unique_ptr<collector::RuleEngine> engine_;
     collector::HostInfo host_;
     SeriesDescriptor series_{"system.cpu.utilization", {{"state", "used"}}};
+    std::map<std::uint32_t, SeriesDescriptor> known_;
     std::string told_;
     std::vector<collector::Transition> transitions_;
 };

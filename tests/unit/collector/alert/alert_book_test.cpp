@@ -69,7 +69,8 @@ TEST_CASE("an alert keeps its id from firing to resolved and is there after a re
     CHECK(alerts[0].resolved_ms == 3000);
     CHECK(alerts[0].summary == "hot");
     CHECK(book.firing_conditions().value().empty());
-    REQUIRE(book.commit(400, {}, {transition(Change::fired, Severity::p3, 4000)}));
+    REQUIRE(book.commit(
+        400, {}, {transition(Change::fired, Severity::p3, 3000 + AlertBook::kReopenMs + 1)}));
     CHECK(book.alerts({}).value().at(0).id != id);
 }
 
@@ -124,4 +125,100 @@ TEST_CASE("a database of a newer version is not written over", "[alert_book]") {
     }
     const auto opened = AlertBook::open(dir.path() / "state.db", kNow).value();
     CHECK_FALSE(opened.moved_aside.empty());
+}
+
+TEST_CASE("a database of version 1 keeps what is in it", "[alert_book]") {
+    const test::TempDir dir;
+    {
+        Database database =
+            Database::open(dir.path() / "state.db", Database::Durability::recent_may_go).value();
+        // As version 1 made it, word for word.
+        REQUIRE(database.execute(R"sql(
+CREATE TABLE IF NOT EXISTS meta(key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS firing(
+  key TEXT PRIMARY KEY, fingerprint TEXT NOT NULL, level INTEGER NOT NULL, since_ms INTEGER NOT NULL,
+  announced INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS alert(
+  id INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL, rule TEXT NOT NULL, host TEXT NOT NULL,
+  attributes TEXT NOT NULL, severity INTEGER NOT NULL, state INTEGER NOT NULL, since_ms INTEGER NOT NULL,
+  fired_ms INTEGER NOT NULL, resolved_ms INTEGER NOT NULL, value REAL NOT NULL, threshold REAL NOT NULL,
+  unit TEXT NOT NULL, summary TEXT NOT NULL, runbook TEXT NOT NULL, reason TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS alert_open ON alert(key) WHERE state = 0;
+CREATE INDEX IF NOT EXISTS alert_time ON alert(state, resolved_ms);
+CREATE TABLE IF NOT EXISTS transition(
+  id INTEGER PRIMARY KEY AUTOINCREMENT, alert INTEGER NOT NULL REFERENCES alert(id) ON DELETE CASCADE,
+  time_ms INTEGER NOT NULL, change INTEGER NOT NULL, severity INTEGER NOT NULL, value REAL NOT NULL,
+  threshold REAL NOT NULL);
+CREATE INDEX IF NOT EXISTS transition_alert ON transition(alert);
+PRAGMA user_version = 1;
+INSERT INTO meta VALUES('position', 4711);
+INSERT INTO firing VALUES('k', 'f', 1, 700, 1);
+INSERT INTO alert VALUES(3,'k','cpu','a1','{"state":"used"}',2,0,700,1000,0,0.97,0.95,'1','hot','url','');
+INSERT INTO alert VALUES(4,'j','mem','a2','{}',3,1,700,1000,5000,0.5,0.8,'1','full','','');
+INSERT INTO transition VALUES(8,3,1000,1,3,0.9,0.8),(9,3,2000,2,2,0.97,0.95),(10,4,1000,1,3,0.9,0.8),
+  (11,4,5000,4,3,0.5,0.8);
+)sql"));
+    }
+    for (int start = 0; start < 2; ++start) {
+        auto opened = AlertBook::open(dir.path() / "state.db", kNow).value();
+        CHECK(opened.moved_aside.empty());
+        AlertBook& book = opened.book;
+        CHECK(book.position().value() == 4711U);
+        CHECK(book.firing_conditions().value().at(0).firing == Condition::Firing{1, 700, true});
+        const auto alerts = book.alerts({}).value();
+        REQUIRE(alerts.size() == 2);
+        CHECK(alerts[0].id == 3);
+        CHECK(alerts[0].attributes == Attributes{{"state", "used"}});
+        CHECK(alerts[0].severity == Severity::p2);
+        CHECK(alerts[0].changed_ms == 2000);
+        CHECK(alerts[0].acked_by.empty());
+        CHECK(alerts[1].resolved_ms == 5000);
+        CHECK(alerts[1].changed_ms == 5000);
+        const auto timeline = book.timeline(3, 10, 0).value();
+        REQUIRE(timeline.size() == 2);
+        CHECK(timeline[1].value == 0.97);
+        CHECK(timeline[1].severity == Severity::p2);
+        CHECK(book.newest_transition().value() == 11);
+    }
+}
+
+TEST_CASE("history is asked for by host, rule, severity, time and page", "[alert_book]") {
+    const test::TempDir dir;
+    AlertBook book = open(dir);
+    std::vector<Transition> all;
+    for (int i = 0; i < 6; ++i) {
+        Transition t = transition(Change::fired, i % 2 == 0 ? Severity::p1 : Severity::p3, 1000 + i,
+                                  "k" + std::to_string(i));
+        t.host = "web-" + std::to_string(i);
+        t.rule = i < 3 ? "cpu" : "mem";
+        t.tags = {{"role", "web"}};
+        all.push_back(t);
+    }
+    REQUIRE(book.commit(1, {}, all));
+    const auto hosts = [&](const AlertQuery& query) {
+        std::string found;
+        const auto alerts = book.alerts(query).value();
+        for (const Alert& alert : alerts)
+            found += alert.host.back();
+        return found;
+    };
+    AlertQuery query;
+    CHECK(hosts(query) == "543210");
+    query.rule = "c*";
+    CHECK(hosts(query) == "210");
+    query.severity = Severity::p1;
+    CHECK(hosts(query) == "20");
+    query = {};
+    query.host = "web-[45]";  // globs, not SQL's
+    CHECK(hosts(query).empty());
+    query.host = "web-?";
+    query.limit = 2;
+    query.offset = 1;
+    CHECK(hosts(query) == "43");
+    query = {};
+    query.since_ms = 1001;
+    query.until_ms = 1003;
+    CHECK(hosts(query) == "21");
+    CHECK(book.alert(1).value()->tags.at("role") == "web");
+    CHECK_FALSE(book.alert(99).value());
 }

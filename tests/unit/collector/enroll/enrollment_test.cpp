@@ -82,6 +82,23 @@ TEST_CASE("a token lets one host in, and its key from then on", "[enroll]") {
     REQUIRE(rig.enroll(token, "web-3", new_key()) == EnrollResult::token_used_up);
 }
 
+TEST_CASE("a token's holder is heard in nothing but Enroll", "[enroll]") {
+    Rig rig;
+    const std::string token = rig.token().record.id;
+    wire::Hello hello;
+    hello.host_id = "web-1";
+    CHECK_FALSE(rig.desk->on_newcomer(token, wire::encode(hello)));
+    CHECK_FALSE(rig.desk->on_newcomer(token, "\xff\xff nonsense"));
+    CHECK_FALSE(rig.desk->on_newcomer(token, ""));
+    CHECK(rig.desk->stats().ignored == 3);
+    CHECK(rig.book->hosts().empty());
+    const auto reply =
+        rig.desk->on_newcomer(token, wire::encode(wire::Enroll{"web-1", new_key(), "0.1.0"}));
+    REQUIRE(reply);
+    CHECK(reply->result == EnrollResult::enrolled);
+    CHECK(rig.desk->stats().ignored == 3);
+}
+
 TEST_CASE("a token ends with its time, and with being revoked", "[enroll]") {
     Rig rig;
     const NewToken token = rig.token(10);

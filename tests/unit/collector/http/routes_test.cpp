@@ -119,20 +119,6 @@ TEST_CASE("a query's range and step have defaults and limits", "[routes]") {
     CHECK(api.refusal("/api/v1/query", {{"metric", metric}}).find("301 series match") == 0);
 }
 
-TEST_CASE("alerts are asked for by state", "[routes]") {
-    Api api;
-    AlertView alert;
-    alert.id = 4;
-    alert.state = "firing";
-    alert.severity = "P1";
-    alert.since_ms = 1'772'445'600'000;
-    api.model.alerts_answer = {alert};
-    CHECK(api.ask("/api/v1/alerts")["alerts"][0]["severity"] == "P1");
-    CHECK(api.ask("/api/v1/alerts", {{"state", "resolved"}})["alerts"].empty());
-    CHECK(api.refusal("/api/v1/alerts", {{"state", "on fire"}}) == "unknown state");
-    CHECK(api.refusal("/api/v1/alerts", {{"since", "x"}}).find("since must be a time") == 0);
-}
-
 TEST_CASE("metrics are Prometheus text, the fleet's on request", "[routes]") {
     Api api;
     api.model.series_answer = {

@@ -92,3 +92,23 @@ TEST_CASE("a directory that cannot be read admits nobody new", "[allow_list]") {
     CHECK_FALSE(list.find(net::generate_key_pair().value().public_z85));
     CHECK(list.problems().empty());
 }
+
+TEST_CASE("strangers do not have a large directory read for each of them", "[allow_list]") {
+    const test::TempDir dir;
+    const std::string key = net::generate_key_pair().value().public_z85;
+    for (int i = 0; i < 1000; ++i)
+        std::ofstream(dir.path() / ("host-" + std::to_string(i) + ".pub")) << key << '\n';
+    AllowList list(dir.path());
+    REQUIRE(list.refresh());
+    // As after the clock was set back: its stamp tells nothing for an hour.
+    std::filesystem::last_write_time(
+        dir.path(), std::filesystem::last_write_time(dir.path()) + std::chrono::hours{1});
+    int readings = 0;
+    for (int i = 0; i < 50; ++i)
+        readings += list.refresh() ? 1 : 0;
+    CHECK(readings <= 5);
+    // What changed is seen at once.
+    const std::string late = net::generate_key_pair().value().public_z85;
+    std::ofstream(dir.path() / "late.pub") << late << '\n';
+    CHECK(list.find(late) == "late");
+}

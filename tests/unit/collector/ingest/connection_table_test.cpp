@@ -141,16 +141,48 @@ TEST_CASE("a key that is valid no more costs its connections, once; strangers ha
     CHECK(port.table.recheck(not_a).empty());
 }
 
-TEST_CASE("who is no host has no limit on connections", "[connections]") {
+TEST_CASE("many may come with one token, and none of them stays", "[connections]") {
     ConnectionLimits limits;
+    limits.connections = 10;
     limits.per_host = 1;
+    limits.silent_max = 20s;
     Port port(limits);
     for (int fd = 10; fd < 20; ++fd) {
         (void)port.accept(fd);
         CHECK(port.table.on_message(fd, "c" + std::to_string(fd), "token", "").empty());
-        port.table.on_closed(fd - 1);
     }
-    CHECK(port.table.size() == 1);
+    CHECK(port.table.strangers() == 10);
+    CHECK(port.table.find("c10") == 10);
+    // They make room for others, as strangers do …
+    port.clock.advance(1s);
+    CHECK(port.accept(20) == Cuts{{10, CutReason::room}});
+    port.table.on_closed(10);
+    CHECK_FALSE(port.table.find("c10").has_value());
+    // … and have as long as strangers have, however much they say.
+    CHECK(port.table.on_message(11, "c11", "token", "").empty());
+    port.clock.advance(19s);
+    CHECK(port.tick().size() == 9);
+    port.clock.advance(1s);
+    CHECK(port.tick() == Cuts{{20, CutReason::silent}});
+    for (int fd = 11; fd < 21; ++fd)
+        port.table.on_closed(fd);
+    CHECK(port.table.size() == 0);
+    CHECK(port.table.strangers() == 0);
+}
+
+TEST_CASE("a token that is valid no more costs its connections", "[connections]") {
+    Port port;
+    (void)port.accept(10);
+    (void)port.accept(11);
+    (void)port.table.on_message(10, "c10", "token", "");
+    const auto nobody = [](std::string_view) { return false; };
+    CHECK(port.table.recheck(nobody) == Cuts{{10, CutReason::key}});
+    CHECK(port.table.recheck(nobody).empty());
+    port.clock.advance(1h);
+    CHECK(port.tick() == Cuts{{11, CutReason::silent}});
+    port.table.on_closed(10);
+    port.table.on_closed(11);
+    CHECK(port.table.strangers() == 0);
 }
 
 TEST_CASE("out of descriptors, strangers go and nobody else", "[connections]") {

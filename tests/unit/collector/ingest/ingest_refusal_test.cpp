@@ -85,6 +85,59 @@ TEST_CASE("a message over the size limit is counted and not answered", "[ingest]
     CHECK(rig.ingest.stats().over_limit == 1);
 }
 
+TEST_CASE("the batches of a schema that is over a limit are refused, and no others", "[ingest]") {
+    IngestLimits limits;
+    limits.wire.series_per_schema = 1;
+    IngestRig rig(limits);
+    (void)rig.send(rig.hello());
+    CHECK(only<wire::SchemaRequest>(rig.send(rig.batch(1))).schema_hash ==
+          rig.schema().schema_hash);
+    (void)rig.send(rig.batch(2));
+    (void)rig.send(rig.batch(2));  // sent again
+    wire::Batch other = rig.batch(3);
+    Schema one_series = test::small_schema();
+    one_series.groups[0].series.resize(1);
+    other.body = test::body_of({}, one_series);
+    CHECK(only<wire::SchemaRequest>(rig.send(other)).schema_hash == schema_hash(one_series));
+    // The agent would send them again with every connection, for ever.
+    const auto answers = rig.send(rig.schema());
+    REQUIRE(answers.size() == 2);
+    for (std::size_t i = 0; i < 2; ++i) {
+        const auto& reject = std::get<wire::Reject>(answers[i].message);
+        CHECK(reject.reason == RejectReason::over_limit);
+        CHECK(reject.epoch == 1);
+        CHECK(reject.sequence == i + 1);
+        CHECK(reject.detail == "schema: too many series");
+    }
+    CHECK(rig.ingest.stats().over_limit == 1);
+    CHECK(rig.send(rig.schema()).empty());
+}
+
+TEST_CASE("a host changes its key as often as anybody needs to, and no more often", "[ingest]") {
+    LogRig disk;
+    int stored = 0;
+    Ingest ingest(*disk.log, disk.clock, {}, [&](auto, const auto&) {
+        ++stored;
+        return wire::KeyChangeReply{true, ""};
+    });
+    const std::string change = wire::encode(wire::KeyChange{std::string(40, 'k')});
+    std::vector<Outgoing> out;
+    for (int i = 0; i < 50; ++i)
+        ingest.on_message("c1", "a1", change, out);
+    CHECK(stored == 10);
+    CHECK(ingest.stats().over_limit == 40);
+    REQUIRE(out.size() == 50);
+    CHECK(std::get<wire::KeyChangeReply>(out[9].message).accepted);
+    const auto& reply = std::get<wire::KeyChangeReply>(out[10].message);
+    CHECK_FALSE(reply.accepted);
+    CHECK(reply.detail == "this host changes its key too often; try again in a minute");
+    ingest.on_message("c2", "a2", change, out);
+    CHECK(stored == 11);
+    disk.clock.advance(std::chrono::seconds{61});
+    ingest.on_message("c1", "a1", change, out);
+    CHECK(stored == 12);
+}
+
 TEST_CASE("a message that only a collector sends is ignored", "[ingest]") {
     IngestRig rig;
     CHECK(rig.send(wire::Ack{1, {1}}).empty());

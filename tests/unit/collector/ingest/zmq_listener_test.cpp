@@ -47,7 +47,8 @@ struct Port {
         enrolled[pair.public_z85] = host;
         return pair;
     }
-    std::optional<Admission> admit(std::string_view key) const {
+    std::optional<Admission> admit(std::string_view key) {
+        ++judged[std::string(key)];
         const auto it = enrolled.find(key);
         if (it == enrolled.end()) return {};
         return Admission{Admission::Kind::host, it->second};
@@ -83,6 +84,7 @@ struct Port {
     net::ZmqContext context;
     net::KeyPair keys = net::generate_key_pair().value();
     std::map<std::string, std::string, std::less<>> enrolled;  // host by key
+    std::map<std::string, int> judged;                         // how often, by key
     std::vector<Heard> heard;
     bool echo = false;
     std::unique_ptr<ZmqListener> listener;
@@ -261,5 +263,23 @@ TEST_CASE("who loses the right to speak loses the connection", "[listener]") {
     REQUIRE(two.send("3").value());
     REQUIRE(port.wait([&] { return port.listener->connections().size() == 0; }));
     CHECK(port.cut(CutReason::key) == 2);
+    CHECK(port.heard.size() == 2);
+}
+
+TEST_CASE("what a lost key still says does not have everybody judged again", "[listener]") {
+    Port port;
+    const net::KeyPair good = port.enrol("good");
+    auto honest = port.agent(good);
+    auto lost = port.agent(port.enrol("lost"));
+    REQUIRE(honest.send("1").value());
+    REQUIRE(lost.send("1").value());
+    REQUIRE(port.wait([&] { return port.heard.size() == 2; }));
+    std::erase_if(port.enrolled, [](const auto& entry) { return entry.second == "lost"; });
+    const int before = port.judged[good.public_z85];
+    for (int i = 0; i < 50; ++i)
+        REQUIRE(lost.send("2").value());
+    REQUIRE(port.wait([&] { return port.listener->connections().size() == 1; }));
+    CHECK(port.cut(CutReason::key) == 1);
+    CHECK(port.judged[good.public_z85] == before);
     CHECK(port.heard.size() == 2);
 }

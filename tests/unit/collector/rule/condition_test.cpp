@@ -118,6 +118,13 @@ TEST_CASE("S13 without the lost samples the run starts at the first new one", "[
     CHECK(story.told() == "1200:FIRING:P3");
 }
 
+TEST_CASE("S14 a value that ingest refuses (NaN) is a lost sample", "[condition]") {
+    Story story(kRule);
+    story.hold(0, 135, 0.85);
+    story.hold(165, 600, 0.85);
+    CHECK(story.told() == "300:FIRING:P3");
+}
+
 TEST_CASE("S15 a late sample that was not breaching moves the run's start", "[condition]") {
     Story story(kRule);
     for (int t = 0; t <= 195; t += 15) {
@@ -136,6 +143,23 @@ TEST_CASE("S16 a late sample after firing changes nothing", "[condition]") {
     story.at(120, 0.50, 280);
     story.hold(405, 600, 0.85);
     CHECK(story.told() == "300:FIRING:P3");
+}
+
+TEST_CASE("S17 of two values for the same time the first stays", "[condition]") {
+    Story story(kRule);
+    story.hold(0, 150, 0.85);
+    story.at(150, 0.50, 10);
+    story.hold(165, 600, 0.85);
+    CHECK(story.told() == "300:FIRING:P3");
+}
+
+TEST_CASE("S18 a frozen agent that sends its last sample for ever gains nothing", "[condition]") {
+    Story story(kRule);
+    story.hold(0, 150, 0.85);
+    for (int t = 165; t <= 3600; t += 15)
+        story.at(150, 0.85, t - 150);
+    CHECK(story.told().empty());
+    CHECK(story.engine().pending().size() == 1);
 }
 
 TEST_CASE("late samples that fill a hole join the run to what came before it", "[condition]") {
@@ -230,6 +254,81 @@ clear_for = "60s"
         CHECK(transition.key == story.transitions()[0].key);
 }
 
+TEST_CASE("lower_severity = never: a severity rises and ends, but does not fall", "[condition]") {
+    Story story(R"(
+[[rule]]
+id = "cpu"
+metric = "system.cpu.utilization"
+levels = [ { at = "80%", severity = "P3" }, { at = "95%", severity = "P2" } ]
+clear_for = "60s"
+lower_severity = "never"
+)");
+    story.hold(0, 90, 0.97);
+    story.hold(105, 600, 0.85);
+    story.hold(615, 700, 0.50);
+    CHECK(story.told() == "0:FIRING:P2 675:RESOLVED:P2");
+}
+
+TEST_CASE("44 a certificate nears its end; its server shows old and new in turn", "[condition]") {
+    Story story(R"(
+[[rule]]
+id = "cert"
+metric = "tls.certificate.remaining_time"
+by = ["endpoint"]
+op = "<="
+levels = [ { at = "30d", severity = "P4" }, { at = "14d", severity = "P3" }, { at = "7d", severity = "P2" }, { at = "0s", severity = "P1" } ]
+lower_severity = "never"
+clear_for = "2h"
+)");
+    constexpr double kDay = 86'400;
+    const auto cert = [](const char* serial) {
+        return SeriesDescriptor{"tls.certificate.remaining_time",
+                                {{"endpoint", "a:443"}, {"serial", serial}}};
+    };
+    // Once an hour, from 31 days before its end to an hour after.
+    double t = 0;
+    for (; t <= 31 * kDay + 3600; t += 3600)
+        story.of(1, cert("aa"), t, 31 * kDay - t);
+    CHECK(story.told() == "86400:FIRING:P4 1468800:RAISED:P3 2073600:RAISED:P2 2678400:RAISED:P1");
+    // Renewed, but not on all servers behind the balancer.
+    for (int i = 0; i < 12; ++i, t += 3600)
+        i % 2 == 0 ? story.of(2, cert("bb"), t, 90 * kDay) : story.of(1, cert("aa"), t, -7200);
+    CHECK(story.transitions().size() == 4);
+    const double last_old = t - 3600;
+    for (; t <= last_old + 5 * 3600; t += 3600)
+        story.of(2, cert("bb"), t, 90 * kDay);
+    REQUIRE(story.transitions().size() == 5);
+    CHECK(story.transitions()[4].change == collector::Change::resolved);
+    CHECK(story.transitions()[4].time_ms ==
+          Story::kStartMs + static_cast<std::int64_t>(1000 * (last_old + 3 * 3600)));
+    for (const auto& transition : story.transitions())
+        CHECK(transition.key == story.transitions()[0].key);
+}
+
+TEST_CASE("28, 29 the dead band keeps, and values that alternate never fire", "[condition]") {
+    Story band = fired_at_300();
+    for (int t = 345; t <= 3600; t += 15)
+        band.at(t, t % 30 == 0 ? 0.76 : 0.79);
+    CHECK(band.told() == "300:FIRING:P3");
+}
+
+TEST_CASE("26 a sample a minute under a rule of seconds", "[condition]") {
+    Story story(kRule);
+    for (int t = 0; t <= 600; t += 60)
+        story.at(t, 0.85);
+    CHECK(story.told() == "300:FIRING:P3");
+    // Two and a half times its rhythm breaks a run; less does not.
+    Story held(kRule), broken(kRule);
+    for (int t = 0; t <= 180; t += 60) {
+        held.at(t, 0.85);
+        broken.at(t, 0.85);
+    }
+    held.at(330, 0.85);
+    broken.at(331, 0.85);
+    CHECK(held.told() == "330:FIRING:P3");
+    CHECK(broken.told().empty());
+}
+
 TEST_CASE("a windowed average needs most of its window, and rides over a spike", "[condition]") {
     const std::string rule = R"(
 [[rule]]
@@ -287,4 +386,21 @@ levels = [ { at = "80%" } ]
     close.at(99.003, 0.5);
     close.hold(100, 300, 1.0, 1);
     CHECK_FALSE(close.told().empty());
+}
+
+TEST_CASE("the average of samples that are at the threshold is the threshold", "[condition]") {
+    for (const char* at : {"0.95", "0.9", "0.8", "0.7", "0.35", "0.1"}) {
+        test::Story story(std::string(R"([[rule]]
+id = "r"
+metric = "system.cpu.utilization"
+window = "1m"
+agg = "avg"
+levels = [ { at = )") + at +
+                          ", severity = \"P3\" } ]\n");
+        for (const double step : {6.0, 10.0, 15.0}) {
+            INFO(at << " every " << step << " s");
+            story.hold(step * 1000, step * 1000 + 600, std::stod(at), step);
+            CHECK(story.told() == "");
+        }
+    }
 }

@@ -106,6 +106,106 @@ TEST_CASE(
     CHECK(removed.transitions()[1].reason == "rule removed");
 }
 
+TEST_CASE("57 a rule that is edited while it fires does not resolve and fire again", "[engine]") {
+    std::string rule = simple_rule("system.cpu.utilization");
+    Story story(rule);
+    story.hold(0, 60, 0.9);
+    std::string other = rule;
+    other.replace(other.find("0.8"), 3, "0.7");
+    story.reload(other);
+    story.hold(75, 120, 0.9);
+    story.hold(135, 150, 0.75);
+    CHECK(story.told() == "0:FIRING:P3");
+    story.at(165, 0.6);
+    CHECK(story.told() == "0:FIRING:P3 165:RESOLVED:P3");
+}
+
+TEST_CASE("series that are one stream count as the one nearest to firing, in whatever order",
+          "[engine]") {
+    const std::string rule =
+        "[[rule]]\nid = \"r\"\nmetric = \"system.cpu.utilization\"\nby = []\nwindow = \"40s\"\nagg "
+        "= \"min\"\n"
+        "min_coverage = 0.5\nlevels = [ { at = 0.8, for = \"20s\" } ]\nclear_for = \"0s\"\n";
+    const auto run = [&](bool turned) {
+        Story story(rule);
+        const auto core = [](const char* cpu) {
+            return SeriesDescriptor{"system.cpu.utilization", {{"cpu", cpu}, {"state", "used"}}};
+        };
+        for (int t = 0; t <= 300; t += 10) {
+            // One of the two is busy at each time.
+            std::vector<Story::Given> batch = {{1, core("0"), double(t), t % 20 == 0 ? 0.9 : 0.1},
+                                               {2, core("1"), double(t), t % 20 == 0 ? 0.1 : 0.9}};
+            if (turned) std::swap(batch[0], batch[1]);
+            story.batch(batch);
+        }
+        for (int t = 310; t <= 400; t += 10)
+            story.batch({{1, core("0"), double(t), 0.1}, {2, core("1"), double(t), 0.1}});
+        return story.told();
+    };
+    CHECK(run(false) == "40:FIRING:P4 310:RESOLVED:P4");
+    CHECK(run(true) == "40:FIRING:P4 310:RESOLVED:P4");
+}
+
+TEST_CASE("an unchanged rule keeps its timers through a reload, a changed one starts afresh",
+          "[engine]") {
+    std::string rule = simple_rule("system.cpu.utilization");
+    rule.replace(rule.find("at = 0.8"), 8, "at = 0.8, for = \"60s\"");
+    // The history is gone, so that only what the engine keeps can count.
+    Story kept(rule);
+    kept.hold(0, 45, 0.9);
+    kept.lose_history();
+    kept.reload(rule + "runbook = \"elsewhere\"\n");
+    kept.at(60, 0.9);
+    CHECK(kept.told() == "60:FIRING:P3");
+    Story changed(rule);
+    changed.hold(0, 45, 0.9);
+    changed.lose_history();
+    changed.reload(rule + "max_gap = \"41s\"\n");
+    changed.hold(60, 120, 0.9);
+    CHECK(changed.told() == "120:FIRING:P3");
+}
+
+TEST_CASE("58 a rule that is renamed keeps its alert and its timers", "[engine]") {
+    std::string rule = simple_rule("system.cpu.utilization");
+    std::string named = rule;
+    named.replace(named.find("\"r\""), 3, "\"cpu.busy\"\nwas = \"r\"");
+    Story story(rule);
+    story.at(0, 0.9);
+    auto renamed = story.reload(named);
+    REQUIRE(renamed.size() == 1);
+    CHECK(renamed[0].from_key == story.transitions()[0].key);
+    CHECK(renamed[0].rule == "cpu.busy");
+    story.at(15, 0.5);
+    REQUIRE(story.told() == "0:FIRING:P3 15:RESOLVED:P3");
+    CHECK(story.transitions()[1].key == renamed[0].to_key);
+    CHECK(story.transitions()[1].rule == "cpu.busy");
+    // The host was silent since a restart; and a second reload renames nothing.
+    story.at(30, 0.9);
+    story.restart();
+    CHECK(story.reload(named).empty());
+    CHECK(story.engine().firing().size() == 1);
+
+    Story silent(rule);
+    silent.at(0, 0.9);
+    silent.restart();
+    CHECK(silent.reload(named).size() == 1);
+    silent.at(15, 0.5);
+    CHECK(silent.told() == "0:FIRING:P3 15:RESOLVED:P3");
+    // Under the new id it fires already: the old one's alert ends.
+    std::string beside = rule;
+    beside.replace(beside.find("\"r\""), 3, "\"cpu.busy\"");
+    Story both(rule + beside);
+    both.at(0, 0.9);
+    CHECK(both.reload(named).empty());
+    REQUIRE(both.told() == "0:FIRING:P3 0:FIRING:P3 0:RESOLVED:P3");
+    CHECK(both.transitions()[2].rule == "r");
+    CHECK(both.transitions()[2].reason == "rule removed");
+    // The old id in use by another rule: that one has the alert.
+    Story taken(rule);
+    taken.at(0, 0.9);
+    CHECK(taken.reload(rule + named).empty());
+}
+
 TEST_CASE("what fires is kept through a restart even when its host stays silent", "[engine]") {
     Story story(simple_rule("system.cpu.utilization"));
     story.at(0, 0.9);
@@ -128,6 +228,7 @@ TEST_CASE("a removed rule resolves what fires even when its host stays silent si
     CHECK(gone.rule == "r");
     CHECK(gone.host == "a1");
     CHECK(gone.reason == "rule removed");
+    CHECK(gone.time_ms == Story::kStartMs);  // the last thing known of it
     CHECK(story.engine().firing().empty());
 }
 
