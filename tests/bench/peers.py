@@ -94,7 +94,7 @@ class Ridgeline:
             shutil.copy(library, libraries)
         return str(libraries)
 
-    def start_agent(self, name, host, interval="1s", batch="10s", sources=""):
+    def start_agent(self, name, host, interval="1s", batch="10s", sources="", under=()):
         own = self.directory / host
         own.mkdir()
         (own / "agent.toml").write_text(
@@ -105,7 +105,7 @@ class Ridgeline:
         arguments = ["-c", own / "agent.toml"]
         done = subprocess.run([self.program("agent"), "keygen", *arguments], check=True, capture_output=True, text=True)
         (self.enrolled / f"{host}.pub").write_text(done.stdout)
-        agent = Program(name, [self.program("agent"), "run", *arguments], own / "agent.log")
+        agent = Program(name, [*under, self.program("agent"), "run", *arguments], own / "agent.log")
 
         def connected():
             if not agent.running():

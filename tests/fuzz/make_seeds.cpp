@@ -6,6 +6,10 @@
 #include <string>
 #include <string_view>
 
+#include "agent/pipeline/bytes.h"
+#include "agent/pipeline/spool_format.h"
+#include "collector/log/record_codec.h"
+#include "collector/log/sequence_book.h"
 #include "common/base/file.h"
 #include "common/segment/segment.h"
 #include "common/wire/block_codec.h"
@@ -103,6 +107,85 @@ void add_segments(const Corpus& corpus) {
     corpus.add("segment", "flipped_in_the_header", "\x01\x0a\x00\x01one"sv);
 }
 
+std::string framed(std::uint8_t type, std::string_view payload) {
+    std::string out{static_cast<char>(type), static_cast<char>(payload.size() & 0xffU),
+                    static_cast<char>(payload.size() >> 8U)};
+    return out.append(payload);
+}
+
+std::string little_endian(std::uint64_t value) {
+    agent::ByteWriter out;
+    out.u64(value);
+    return std::string(as_text(out.bytes()));
+}
+
+wire::BatchBody example_body() {
+    const SampleBlock block = example_block();
+    wire::BatchBody body;
+    body.schema_hash = schema_hash(example_schema());
+    body.sample_count = static_cast<std::uint32_t>(block.sample_count());
+    body.columns = wire::encode_block(block);
+    return body;
+}
+
+void add_spools(const Corpus& corpus) {
+    using namespace agent::spool_format;
+    const std::string encoded = wire::encode_schema(example_schema());
+    const std::string hash = little_endian(schema_hash(example_schema()));
+    const std::string packed = framed(kPackedSchemaRecord, hash + wire::pack_schema(encoded));
+    const auto batch = [](std::uint64_t sequence, const wire::BatchBody& body) {
+        return framed(kBatchRecord, little_endian(sequence) + wire::encode_body(body));
+    };
+    const wire::BatchBody body = example_body();
+    corpus.add("spool", "two_batches", packed + batch(1, body) + batch(2, body));
+    corpus.add("spool", "one_acked_one_sent",
+               packed + batch(1, body) + batch(2, body) + batch(3, body) +
+                   framed(kAckedRecord, little_endian(1)) + framed(kSentRecord, little_endian(2)));
+    corpus.add("spool", "two_segments",
+               packed + batch(1, body) + framed(0, little_endian(9)) +
+                   framed(kSchemaRecord, hash + encoded) + batch(9, body));
+    wire::BatchBody thinned = body;
+    thinned.first_sequence = 1;
+    thinned.resolution_s = 10;
+    thinned.thinned_samples = 12;
+    corpus.add("spool", "thinned", packed + batch(5, thinned) + batch(6, body));
+    corpus.add("spool", "without_schema", batch(1, body) + framed(kBatchRecord, "short"));
+    std::string many = packed;
+    for (std::uint64_t sequence = 1; sequence <= 40; ++sequence)
+        many += batch(sequence, body);
+    corpus.add("spool", "many", many);
+}
+
+void add_logs(const Corpus& corpus) {
+    using namespace collector;
+    const auto record = [](LogRecordType type, const std::string& payload) {
+        return framed(static_cast<std::uint8_t>(type), payload);
+    };
+    const std::string body = wire::encode_body(example_body());
+    const std::string schema = wire::encode_schema(example_schema());
+    const auto snapshot = [&](const SequenceBook& book) {
+        return record(LogRecordType::snapshot,
+                      encode_record(SnapshotRecord{1'700'000'000'000, book.encode()}));
+    };
+    const std::string context =
+        record(LogRecordType::host,
+               encode_record(HostInfo{"web-1", "0.1.0", "boot", {{"role", "web"}}, {}})) +
+        record(LogRecordType::schema,
+               encode_record(SchemaRecord{"web-1", schema_hash(example_schema()), schema}));
+    const auto batch = [&](std::uint64_t sequence) {
+        return record(LogRecordType::batch, encode_record(BatchRecord{"web-1", 7, sequence, false,
+                                                                      1'700'000'010'000, body}));
+    };
+    SequenceBook book;
+    const std::string one = snapshot(book) + context + batch(1) + batch(2);
+    corpus.add("log", "two_batches", one);
+    book.insert("web-1", 7, wire::SequenceRange{1, 2});
+    corpus.add("log", "two_segments", one + framed(0, "") + snapshot(book) + context + batch(3));
+    corpus.add("log", "doubled", one + batch(2));
+    corpus.add("log", "without_context", snapshot(book) + batch(1));
+    corpus.add("log", "no_snapshot", context + batch(1));
+}
+
 // Lists of sockets without addresses, in the byte order of the machine this runs on.
 void add_socket_lists(const Corpus& corpus) {
     const auto framed = [](const test::DiagMessages& messages) {
@@ -135,6 +218,8 @@ int main(int argc, char** argv) {
     add_messages(corpus);
     add_blocks(corpus);
     add_segments(corpus);
+    add_spools(corpus);
+    add_logs(corpus);
     add_socket_lists(corpus);
     return 0;
 }

@@ -12,9 +12,14 @@ using namespace ridgeline;
 
 namespace {
 
-// Protobuf writes a map's entries in any order, so two encodings of one Hello may differ.
+// Protobuf writes a map's entries in any order, so two encodings of what has one may differ.
 bool same(const wire::Message& a, const wire::Message& b, const std::string& encoded_a) {
     if (a.index() != b.index()) return false;
+    if (const auto* reply = std::get_if<wire::EnrollReply>(&a)) {
+        const auto& other = std::get<wire::EnrollReply>(b);
+        return reply->result == other.result && reply->detail == other.detail &&
+               reply->tags == other.tags;
+    }
     const auto* hello = std::get_if<wire::Hello>(&a);
     if (hello == nullptr) return wire::encode(b) == encoded_a;
     const auto& other = std::get<wire::Hello>(b);

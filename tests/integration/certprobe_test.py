@@ -170,6 +170,20 @@ class HostileServers(CertprobeCase):
                     return
         self.assertEqual(self.error(talk), "the server does not come to an end in time")
 
+    def test_stalling_once_the_chain_is_known(self):
+        port = self.serve(self.leaf, self.key, "-tls1_2")
+
+        def talk(connection, closing):
+            with socket.create_connection(("127.0.0.1", port)) as server:
+                server.sendall(connection.recv(65_536))
+                time.sleep(0.3)
+                connection.sendall(server.recv(65_536))  # up to ServerHelloDone
+                closing.wait(20)
+        began = time.monotonic()
+        answer = self.probe(self.script(talk), timeout_ms=15_000)
+        self.assertEqual((answer["chain"], answer["name"]), ([der(self.leaf)], "ok"))
+        self.assertLess(time.monotonic() - began, 7)
+
     def test_closing_and_resetting(self):
         # What it was sent is taken first: closing over unread bytes is a reset.
         self.assertEqual(self.error(lambda connection, closing: connection.recv(65_536)),

@@ -183,6 +183,7 @@ class EnrollmentTest(RidgelineTest):
         self.assertEqual(answer[0], 0x4a, "the first answer is the EnrollReply")
         self.assertFalse(peer.poll(200))
         self.assertFalse(self.collector_.hosts()["web-1"]["connected"])
+        self.assertEqual(self.collector_.metric("ridgeline_collector_enrollment_messages_ignored"), 2)
 
     def test_names_are_shown_beside_ids(self):
         agent = self.fresh_agent("i-0abc")

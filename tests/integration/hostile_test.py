@@ -276,7 +276,8 @@ class StrangersByTheThousand(HostileTest):
     def test_garbage_again_and_again(self):
         def attack(stop):
             kinds = (os.urandom(2000), b"GET / HTTP/1.1\r\n\r\n", GREETING + os.urandom(200),
-                     GREETING.replace(b"CURVE", b"PLAIN") + b"\x04\x05HELLO")
+                     GREETING.replace(b"CURVE", b"PLAIN") + b"\x04\x05HELLO",
+                     GREETING.replace(b"CURVE\0", b"GSSAPI") + b"\x04\x08INITIATE")
             n = 0
             while not stop.is_set():
                 with socket.create_connection(("127.0.0.1", self.collector_.agents_port), timeout=10) as connection:
