@@ -72,6 +72,8 @@ cloudfront = ["E2EXAMPLE"]
         return self.collector(extra=extra, rules=rules, environment=AWS_ENVIRONMENT)
 
     def minutes(self, count):
+        """The last whole ones; the minute that has begun lasts long enough for what is asked next."""
+        wait_for(lambda: time.time() % 60 < 30, "a minute's beginning")
         now = int(time.time()) // 60 * 60
         return [now - 60 * i for i in range(count, 0, -1)]
 
@@ -98,6 +100,7 @@ cloudfront = ["E2EXAMPLE"]
             series("AWS/SQS", "ApproximateAgeOfOldestMessage", "Maximum", 42, begins, QueueName="orders"),
         ])
         collector.start()
+        wait_for(lambda: collector.metric("ridgeline_collector_aws_metrics_samples", entry="shop") == 80, "all points")
         alerts = wait_for(lambda: len(collector.alerts("firing")) >= 2 and collector.alerts("firing"), "the alerts")
         self.assertEqual({(a["rule"], a["host"]) for a in alerts},
                          {("alb.slow", "aws/shop"), ("alb.errors", "aws/shop")})
@@ -111,7 +114,6 @@ cloudfront = ["E2EXAMPLE"]
         latest = self.values(collector, "aws.applicationelb.request_count")["latest_time"]
         self.assertEqual(latest, time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(begins[-1] + 60)))
         self.assertEqual(self.values(collector, "aws.applicationelb.http_code_elb_5xx_count")["latest"], 0)
-        self.assertEqual(collector.metric("ridgeline_collector_aws_metrics_samples", entry="shop"), 80)
         requests = self.control.requests("GetMetricData")
         self.assertEqual({r["status"] for r in requests}, {200})
         self.assertEqual({r["region"] for r in requests}, {"eu-central-1", "us-east-1"})

@@ -24,8 +24,11 @@ prices = "{PRICES}"
 {budget}
 """).start()
         host = recorded_host.RecordedHost(self.directory / "root")
-        self.agent(collector, "web1", root=host.root).start()
+        self.agent_ = self.agent(collector, "web1", root=host.root).start()
         return collector
+
+    def identities(self):
+        return {json.dumps([d["MetricName"], d.get("Dimensions")]) for d in self.control.datums()}
 
     def ridgeline(self, collector, *arguments, code=0):
         done = subprocess.run([binary("ridgeline"), "--url", f"http://127.0.0.1:{collector.http_port}", *arguments],
@@ -35,12 +38,13 @@ prices = "{PRICES}"
 
     def test_the_bill_counts_what_is_sent(self):
         collector = self.start()
-        wait_for(lambda: self.control.datums(), "datums", timeout=60)
+        # Some series begin with the second sample.
+        wait_for(lambda: len(self.agent_.sampled("memory")) > 2, "memory to be sampled")
 
         def counted():
-            identities = {json.dumps([d["MetricName"], d.get("Dimensions")]) for d in self.control.datums()}
+            known = [s for s in collector.series(host="web1") if s["metric"].startswith("system.memory.")]
             cost = collector.get("/api/v1/cost")
-            return cost["now"]["series"] == len(identities) and cost
+            return cost["now"]["series"] == len(self.identities()) == len(known) and cost
         cost = wait_for(counted, "the bill to count the metrics that arrive")
         count = cost["now"]["series"]
         self.assertGreater(count, 10)
@@ -61,12 +65,12 @@ prices = "{PRICES}"
         alert = wait_for(lambda: collector.alerts("firing"), "the alert", timeout=60)[0]
         self.assertEqual(alert["rule"], "collector.cloudwatch_budget")
         self.assertIn("new metrics are not sent", alert["summary"])
-        identities = {json.dumps([d["MetricName"], d.get("Dimensions")]) for d in self.control.datums()}
-        self.assertEqual(len(identities), 10, "the free ones")
+        wait_for(lambda: len(self.identities()) == 10, "the free ones")
         self.assertGreater(collector.metric("ridgeline_collector_cloudwatch_samples_refused", reason="over_budget"), 0)
         budget = collector.get("/api/v1/cost")["budget"]
         self.assertEqual(budget["admitted"], 10)
         self.assertGreater(budget["refused"], 0)
+        self.assertEqual(len(self.identities()), 10)
 
 
 if __name__ == "__main__":
