@@ -106,6 +106,18 @@ test::FakeLog ten_minutes(WallTime now) {
     return log;
 }
 
+// The real time, as the endpoint checks signatures with it, but standing still: what a turn of the
+// minute during the run would add is another flush.
+class StandingClock final : public Clock {
+  public:
+    WallTime wall_now() const override { return begun_; }
+    MonoTime mono_now() const override { return system_.mono_now(); }
+
+  private:
+    SystemClock system_;
+    WallTime begun_ = system_.wall_now();
+};
+
 struct Run {
     explicit Run(const Endpoint& endpoint, const std::filesystem::path& cursor)
         : credentials(default_credentials_chain(kKeys, http, clock)),
@@ -136,7 +148,7 @@ struct Run {
     const CloudWatchStats& stats() const { return sink->stats(); }
 
     net::Loop loop;
-    SystemClock clock;
+    StandingClock clock;
     CurlClient http{loop};
     std::unique_ptr<CredentialsProvider> credentials;
     test::FakeLog log;
