@@ -147,12 +147,17 @@ void Sampler::finish(std::size_t index, const SampleInstant& at, const Result<vo
     task.status.last_duration = took;
     if (!read) {
         note_error(task, read.error().context);
-        if (!task.source->emits_after_error()) return;
+        if (!task.source->emits_after_error()) {
+            task.read_at =
+                task.read_well_at;  // so that the next one knows how old its counters are
+            return;
+        }
     } else {
         if (!task.status.last_error.empty())
             log::info("a source works again", {{"source", task.status.name}});
         task.status.last_error.clear();
     }
+    task.read_well_at = at.mono;
     on_round_(index, *task.source, at);
 }
 

@@ -72,7 +72,7 @@ class Sampler {
         unsigned slow_reads = 0;
         bool busy = false;
         bool waits = false;  // for a worker
-        std::optional<MonoTime> read_at;
+        std::optional<MonoTime> read_at, read_well_at;
         MonoTime begun;
     };
     // The source is read at this instant.

@@ -3,8 +3,11 @@
 #include <memory>
 
 #include <openssl/err.h>
+#include <openssl/pem.h>
 #include <openssl/pkcs12.h>
+#include <openssl/pkcs7.h>
 #include <openssl/provider.h>
+#include <openssl/x509v3.h>
 
 #include "agent/certprobe/x509_check.h"
 #include "agent/x509/x509.h"
@@ -20,9 +23,12 @@ constexpr std::size_t kSecretBytesMax = 64U << 10;
 using ProviderPtr = std::unique_ptr<OSSL_PROVIDER, decltype(&OSSL_PROVIDER_unload)>;
 using Pkcs12Ptr = std::unique_ptr<PKCS12, decltype(&PKCS12_free)>;
 
-Result<std::string> read_if_named(const std::string& path) {
+using Pkcs7Ptr = std::unique_ptr<PKCS7, decltype(&PKCS7_free)>;
+using BioPtr = std::unique_ptr<BIO, decltype(&BIO_free)>;
+
+Result<std::string> read_if_named(const std::string& root, const std::string& path) {
     if (path.empty()) return std::string();
-    return read_regular_file(path, kSecretBytesMax);
+    return read_regular_file_in(root, path, kSecretBytesMax);
 }
 
 // A file without a MAC takes any; an empty password is written in two ways (RFC 7292 §B.1 has it
@@ -80,6 +86,34 @@ ProbeAnswer read_pkcs12(const std::string& content, const std::string& password)
     return answer;
 }
 
+// A set, whose order says nothing: the certificate that is no authority's is put first.
+ProbeAnswer read_pkcs7(const std::string& content) {
+    ProbeAnswer answer;
+    const auto* bytes = reinterpret_cast<const unsigned char*>(content.data());
+    const auto length = static_cast<int>(content.size());
+    const BioPtr text(BIO_new_mem_buf(content.data(), length), &BIO_free);
+    const Pkcs7Ptr file(content.front() == '\x30'
+                            ? d2i_PKCS7(nullptr, &bytes, length)
+                            : PEM_read_bio_PKCS7(text.get(), nullptr, nullptr, nullptr),
+                        &PKCS7_free);
+    ERR_clear_error();
+    if (!file || !PKCS7_type_is_signed(file.get()) || file->d.sign == nullptr) {
+        answer.error = "a damaged PKCS#7 file";
+        return answer;
+    }
+    const STACK_OF(X509)* certificates = file->d.sign->cert;
+    bool leaf_found = false;
+    for (int i = 0; i < sk_X509_num(certificates) && answer.chain.size() < kProbeChainMax; ++i) {
+        X509* certificate = sk_X509_value(certificates, i);
+        const bool leaf = !leaf_found && X509_check_ca(certificate) == 0;
+        leaf_found = leaf_found || leaf;
+        answer.chain.insert(leaf ? answer.chain.begin() : answer.chain.end(), to_der(certificate));
+    }
+    ERR_clear_error();
+    if (answer.chain.empty()) answer.error = kNoCertificateInIt;
+    return answer;
+}
+
 ProbeAnswer read_blocks(const std::string& content) {
     ProbeAnswer answer;
     auto blocks = split_certificate_file(content);
@@ -115,8 +149,10 @@ ProbeAnswer read_blocks(const std::string& content) {
 }  // namespace
 
 FileContents read_files(const FileProbe& request) {
-    FileContents contents{read_regular_file(request.path, kCertificateFileBytesMax),
-                          read_if_named(request.password_file), read_if_named(request.key_file)};
+    FileContents contents{
+        read_regular_file_in(request.root, request.path, kCertificateFileBytesMax),
+        read_if_named(request.root, request.password_file),
+        read_if_named(request.root, request.key_file)};
     return contents;
 }
 
@@ -130,9 +166,13 @@ ProbeAnswer probe_file(const FileProbe& request, const FileContents& contents) {
     }
     std::string_view password = *contents.password;
     password = password.substr(0, password.find_first_of("\r\n"));
-    answer = is_pkcs12(*contents.certificates)
-                 ? read_pkcs12(*contents.certificates, std::string(password))
-                 : read_blocks(*contents.certificates);
+    if (is_pkcs12(*contents.certificates)) {
+        answer = read_pkcs12(*contents.certificates, std::string(password));
+    } else if (is_pkcs7(*contents.certificates)) {
+        answer = read_pkcs7(*contents.certificates);
+    } else {
+        answer = read_blocks(*contents.certificates);
+    }
     if (!answer.error.empty() || request.key_file.empty()) return answer;
     if (answer.chain.front().empty()) {
         answer.key = "the key cannot be compared: its certificate cannot be read";

@@ -101,6 +101,7 @@ std::string encode(const ProbeRequest& request) {
         put(out, "path", file->path);
         put(out, "password_file", file->password_file);
         put(out, "key_file", file->key_file);
+        put(out, "root", file->root);
     }
     return out + "end\n";
 }
@@ -116,6 +117,7 @@ Result<ProbeRequest> parse_probe_request(std::string_view text) {
                           if (key == "path") return take_text(value, file.path);
                           if (key == "password_file") return take_text(value, file.password_file);
                           if (key == "key_file") return take_text(value, file.key_file);
+                          if (key == "root") return take_text(value, file.root);
                           const auto number = to_i64(value);
                           if (key == "port") {
                               endpoint.port = static_cast<std::uint16_t>(number.value_or(0));

@@ -40,6 +40,7 @@ struct FileProbe {
     std::string path;
     std::string password_file;  // of a PKCS#12 file: its first line; empty: no password
     std::string key_file;       // to be compared with the leaf's key; empty: not asked
+    std::string root{};         // where the three are; empty: "/"
 };
 using ProbeRequest = std::variant<EndpointProbe, FileProbe>;
 

@@ -29,9 +29,14 @@ bool is_directory(const std::string& path) {
 
 // In a directory everything else may lie about; these are what certificates are called.
 bool looks_like_certificate(std::string_view name) {
-    constexpr std::array kEndings = {".pem", ".crt", ".cer", ".der", ".cert", ".p12", ".pfx"};
+    constexpr std::array kEndings = {".pem", ".crt", ".cer", ".der", ".cert",
+                                     ".p12", ".pfx", ".p7b", ".p7c"};
     return std::any_of(kEndings.begin(), kEndings.end(),
                        [&](const char* ending) { return name.ends_with(ending); });
+}
+
+bool only_helper_reads(std::string_view content) {
+    return is_pkcs12(content) || is_pkcs7(content);
 }
 
 // What a pattern stands for, the prefix included, sorted.
@@ -146,15 +151,13 @@ void CertificateSource::read_files(std::vector<Question>& questions) {
 // `named`: the configuration names this very file, so that it must hold a certificate.
 void CertificateSource::read_file_of(const std::string& path, const CertificateFileOptions& options,
                                      bool named, std::vector<Question>& questions) {
-    const auto content = read_regular_file(on_disk(path), kCertificateFileBytesMax);
+    const auto content = read_regular_file_in(root_->path(), path, kCertificateFileBytesMax);
     const bool denied = !content && content.error().code == Errc::permission;
-    const bool packed = content && is_pkcs12(*content);
+    const bool packed = content && only_helper_reads(*content);
     if (denied || packed || !options.key.empty()) {
         questions.push_back(
             {chains_.size(), named,
-             FileProbe{on_disk(path),
-                       options.password_file.empty() ? "" : on_disk(options.password_file),
-                       options.key.empty() ? "" : on_disk(options.key)}});
+             FileProbe{path, options.password_file, options.key, root_->path().string()}});
         chains_.emplace_back().place = path;
         return;
     }
@@ -288,10 +291,10 @@ void CertificateSource::compare_with_files() {
 }
 
 Result<CertificateFile> CertificateSource::read_expected(const std::string& path) {
-    const auto content = read_regular_file(on_disk(path), kCertificateFileBytesMax);
-    if (content && !is_pkcs12(*content)) return parse_certificate_file(*content);
+    const auto content = read_regular_file_in(root_->path(), path, kCertificateFileBytesMax);
+    if (content && !only_helper_reads(*content)) return parse_certificate_file(*content);
     if (!content && content.error().code != Errc::permission) return fail(content.error());
-    const auto answers = prober_->probe({FileProbe{on_disk(path), "", ""}});
+    const auto answers = prober_->probe({FileProbe{path, "", "", root_->path().string()}});
     if (!answers.front()) return fail(answers.front().error());
     const ProbeAnswer& answer = *answers.front();
     if (!answer.error.empty()) return fail(Errc::unavailable, answer.error);

@@ -214,9 +214,10 @@ void CgroupLevel::sample_cpu(const SampleInstant& at, bool watched, std::string&
     }
     if (const auto text = read(cpuacct_usage, buffer))
         use_.cpu_seconds = scaled(to_u64(trim(*text)), kNanoseconds);
+    if (at.after_gap) previous_at_.reset();
+    if (!use_.cpu_seconds) return;
     const double seconds = rate_seconds(at, previous_at_);
-    if (use_.cpu_seconds && previous_cpu_seconds_ && seconds > 0 &&
-        *use_.cpu_seconds >= *previous_cpu_seconds_) {
+    if (previous_cpu_seconds_ && seconds > 0 && *use_.cpu_seconds >= *previous_cpu_seconds_) {
         use_.cpus = (*use_.cpu_seconds - *previous_cpu_seconds_) / seconds;
     }
     previous_cpu_seconds_ = use_.cpu_seconds;

@@ -104,12 +104,12 @@ CpuSource::CpuSource(const HostRoot& root, CpuOptions options)
       ticks_per_second_(static_cast<double>(::sysconf(_SC_CLK_TCK))) {}
 
 Result<void> CpuSource::read(const SampleInstant& at) {
-    const double seconds = rate_seconds(at, previous_at_);
     RL_ASSIGN_OR_RETURN(const std::string_view stat, stat_file_.read());
     if (!parse_cpu_stat(stat, stat_))
         return fail(Errc::corrupt, "/proc/stat: no line \"cpu\" with its columns");
     RL_ASSIGN_OR_RETURN(const std::string_view load, load_file_.read());
     load_ = parse_load_average(load);
+    const double seconds = rate_seconds(at, previous_at_);
     for (PerCpu& cpu : cpus_) {
         cpu.seen = false;
         cpu.has_previous = cpu.has_previous && !at.after_gap;

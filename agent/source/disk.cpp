@@ -182,6 +182,9 @@ Result<void> DiskSource::read(const SampleInstant& at) {
         if (device.wanted) digest(device, counters, seconds);
         device.present = true;
     }
+    // One that was away has no rate of the last second when it is back.
+    for (auto& [name, device] : devices_)
+        device.has_previous = device.has_previous && device.present;
     return {};
 }
 

@@ -41,6 +41,11 @@ Result<HostRoot> HostRoot::open(const std::filesystem::path& root) {
     return result;
 }
 
+int HostRoot::open_below(const std::string& relative, int flags) const {
+    return path_ == "/" ? ::openat(fd(), relative.c_str(), flags)
+                        : open_in_root(fd(), relative, flags);
+}
+
 HostFile::HostFile(const HostRoot& root, std::string relative, std::size_t bytes_max)
     : root_(&root),
       relative_(std::move(relative)),
@@ -50,7 +55,7 @@ HostFile::HostFile(const HostRoot& root, std::string relative, std::size_t bytes
 Result<std::string_view> HostFile::read() {
     const bool opened = !fd_ || root_->recorded();
     if (opened) {
-        fd_ = UniqueFd{::openat(root_->fd(), relative_.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY)};
+        fd_ = UniqueFd{root_->open_below(relative_, O_RDONLY | O_CLOEXEC | O_NOCTTY)};
         if (!fd_) return fail(errno_error("/" + relative_));
     }
     if (buffer_.empty()) buffer_.resize(std::min(kFirstBufferBytes, bytes_max_));
@@ -96,7 +101,7 @@ std::string proc_net_file(const HostRoot& root, std::string_view name) {
 }
 
 Result<std::vector<std::string>> list_directory(const HostRoot& root, const std::string& relative) {
-    const int fd = ::openat(root.fd(), relative.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    const int fd = root.open_below(relative, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0) return fail(errno_error("/" + relative));
     DIR* directory = ::fdopendir(fd);
     if (directory == nullptr) {

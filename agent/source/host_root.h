@@ -26,6 +26,8 @@ class HostRoot {
 
     const std::filesystem::path& path() const { return path_; }
     int fd() const { return fd_->get(); }
+    // openat(2) below it; a link's absolute target is below it too. −1 and errno.
+    int open_below(const std::string& relative, int flags) const;
     bool recorded() const { return recorded_; }  // has a `statvfs` file
     // What asks the mounts below this root; outlives the sources.
     const std::shared_ptr<MountProber>& mount_prober() const { return mount_prober_; }

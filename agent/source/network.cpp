@@ -166,6 +166,9 @@ Result<void> NetworkSource::read(const SampleInstant& at) {
         interface.present = true;
         if (interface.wanted) digest(interface, counters, seconds);
     }
+    // One that was away has no rate of the last second when it is back.
+    for (auto& [name, interface] : interfaces_)
+        interface.has_previous = interface.has_previous && interface.present;
     return {};
 }
 

@@ -43,28 +43,32 @@ PressureTotals parse_pressure(std::string_view text) {
 
 PressureSource::PressureSource(const HostRoot& root) {
     for (const char* name : {"cpu", "memory", "io", "irq"}) {
-        resources_.push_back({name, HostFile(root, std::string("proc/pressure/") + name), 0, {}});
+        resources_.push_back(
+            {name, HostFile(root, std::string("proc/pressure/") + name), 0, {}, {}});
     }
 }
 
 Result<void> PressureSource::read(const SampleInstant& at) {
-    const double elapsed_us = rate_seconds(at, previous_at_) * 1e6;
     std::optional<Error> refused;
     for (Resource& resource : resources_) {
         PressureTotals totals;
+        double elapsed_us = 0;
+        if (at.after_gap) resource.previous_at.reset();
         if (resource.rounds_to_skip > 0) {
             --resource.rounds_to_skip;
         } else if (const auto text = resource.file.read()) {
             totals = parse_pressure(*text);
+            elapsed_us = rate_seconds(at, resource.previous_at) * 1e6;
         } else if (is_absent(text.error())) {
             resource.rounds_to_skip = kLookEveryRounds;
+            resource.previous_at.reset();
         } else {
             refused = text.error();
         }
         const std::array<std::optional<std::uint64_t>, 2> now = {totals.some_us, totals.full_us};
         for (std::size_t i = 0; i < 2; ++i) {
             Scope& scope = resource.scopes[i];
-            scope.previous_us = scope.now_us;
+            if (scope.now_us) scope.previous_us = scope.now_us;  // a read that failed had none
             scope.now_us = now[i];
             scope.utilization.reset();
             if (!scope.previous_us || !scope.now_us || *scope.now_us < *scope.previous_us ||

@@ -39,11 +39,11 @@ class PressureSource final : public Source {
     struct Resource {
         const char* name;
         HostFile file;
-        std::uint32_t rounds_to_skip;  // until a file that was not there is looked for again
-        std::array<Scope, 2> scopes;   // some, full
+        std::uint32_t rounds_to_skip;         // until a file that was not there is looked for again
+        std::optional<MonoTime> previous_at;  // the last that was read
+        std::array<Scope, 2> scopes;          // some, full
     };
     std::vector<Resource> resources_;
-    std::optional<MonoTime> previous_at_;
 };
 
 extern const SourceType kPressureSource;

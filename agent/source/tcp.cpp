@@ -184,11 +184,11 @@ SocketStat parse_sockstat(std::string_view text) {
     return stat;
 }
 
-std::optional<ConntrackDrops> parse_conntrack_stat(std::string_view text) {
+std::optional<ConntrackStat> parse_conntrack_stat(std::string_view text) {
     text = text.substr(0, text.rfind('\n') + 1);
     if (text.empty()) return {};
     const std::string_view header = next_line(text);
-    ConntrackDrops sums;
+    ConntrackStat sums;
     bool any = false;
     while (!text.empty()) {
         std::string_view line = next_line(text);
@@ -202,6 +202,7 @@ std::optional<ConntrackDrops> parse_conntrack_stat(std::string_view text) {
             const auto add = [&](std::optional<std::uint32_t>& sum) {
                 sum = sum.value_or(0) + *value;
             };
+            if (name == "entries") sums.entries = *value;
             if (name == "drop") add(sums.drop);
             if (name == "early_drop") add(sums.early_drop);
             if (name == "insert_failed") add(sums.insert_failed);
@@ -228,6 +229,7 @@ Result<TcpStates> parse_recorded_states(std::string_view text) {
 
 TcpSource::TcpSource(const HostRoot& root, std::unique_ptr<TcpStateReader> states)
     : root_(&root),
+      other_network_(in_other_network_namespace(root)),
       snmp_file_(root, proc_net_file(root, "snmp")),
       netstat_file_(root, proc_net_file(root, "netstat")),
       sockstat_file_(root, proc_net_file(root, "sockstat")),
@@ -237,7 +239,7 @@ TcpSource::TcpSource(const HostRoot& root, std::unique_ptr<TcpStateReader> state
       conntrack_limit_file_(root, "proc/sys/net/netfilter/nf_conntrack_max"),
       conntrack_stat_file_(root, proc_net_file(root, "stat/nf_conntrack")),
       // The kernel lists the sockets of this process's own namespace alone.
-      states_(in_other_network_namespace(root) ? nullptr : std::move(states)),
+      states_(other_network_ ? nullptr : std::move(states)),
       page_bytes_(static_cast<double>(::sysconf(_SC_PAGESIZE))),
       values_(kSeriesCount),
       slots_(kSeriesCount),
@@ -344,7 +346,18 @@ void TcpSource::read_sockets() {
 }
 
 void TcpSource::read_conntrack() {
-    const auto count = number(conntrack_count_file_);
+    std::optional<ConntrackStat> stat;
+    const auto text = content(conntrack_stat_file_);
+    if (text && !text->empty()) {
+        stat = parse_conntrack_stat(*text);
+        if (!stat)
+            add_error({Errc::corrupt, 0,
+                       "/proc/net/stat/nf_conntrack: lines that do not match their header"});
+    }
+    // /proc/sys tells of this process's own network, wherever the host's is.
+    const auto count = !other_network_         ? number(conntrack_count_file_)
+                       : stat && stat->entries ? std::optional<std::uint64_t>(*stat->entries)
+                                               : std::nullopt;
     const auto limit = number(conntrack_limit_file_);
     set(kConntrackCount, as_double(count));
     if (limit.value_or(0) > 0) {  // 0: none is set
@@ -354,17 +367,10 @@ void TcpSource::read_conntrack() {
                 round_ratio(static_cast<double>(*count) / static_cast<double>(*limit)));
         }
     }
-    const auto text = content(conntrack_stat_file_);
-    if (!text || text->empty()) return;
-    const auto drops = parse_conntrack_stat(*text);
-    if (!drops) {
-        add_error({Errc::corrupt, 0,
-                   "/proc/net/stat/nf_conntrack: lines that do not match their header"});
-        return;
-    }
-    set_widened(kConntrackDrop, drops->drop);
-    set_widened(kConntrackEarlyDrop, drops->early_drop);
-    set_widened(kConntrackInsertFailed, drops->insert_failed);
+    if (!stat) return;
+    set_widened(kConntrackDrop, stat->drop);
+    set_widened(kConntrackEarlyDrop, stat->early_drop);
+    set_widened(kConntrackInsertFailed, stat->insert_failed);
 }
 
 void TcpSource::read_states(const SampleInstant& at) {

@@ -42,13 +42,14 @@ struct SocketStat {
 };
 SocketStat parse_sockstat(std::string_view text);
 
-// Sums over the CPUs, in 32 bits as the kernel counts: they wrap as each CPU's would.
-struct ConntrackDrops {
-    std::optional<std::uint32_t> drop, early_drop, insert_failed;
+// Sums over the CPUs, in 32 bits as the kernel counts: they wrap as each CPU's would. `entries` is
+// the table's, the same for every CPU.
+struct ConntrackStat {
+    std::optional<std::uint32_t> entries, drop, early_drop, insert_failed;
 };
 // Hexadecimal, a line for each CPU; columns come and go with kernels and are known by their names.
 // nullopt when a line has not as many as there are names.
-std::optional<ConntrackDrops> parse_conntrack_stat(std::string_view text);
+std::optional<ConntrackStat> parse_conntrack_stat(std::string_view text);
 
 // The `inet_diag` file of a recorded root: a state and its number of sockets a line.
 Result<TcpStates> parse_recorded_states(std::string_view text);
@@ -91,6 +92,7 @@ class TcpSource final : public Source {
     void set_widened(std::size_t series, std::optional<std::uint64_t> value);
 
     const HostRoot* root_;
+    bool other_network_;  // this process's, not the host's, is what /proc/sys tells of
     HostFile snmp_file_, netstat_file_, sockstat_file_;
     OptionalFile snmp6_file_, sockstat6_file_;
     OptionalFile conntrack_count_file_, conntrack_limit_file_, conntrack_stat_file_;

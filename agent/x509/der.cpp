@@ -208,16 +208,28 @@ bool has_authority_constraint(Der tbs_rest) {
     return false;
 }
 
-}  // namespace
-
-// PFX ::= SEQUENCE { version INTEGER 3, … SEQUENCE }; told by its beginning, so that one that is
-// cut short is still one.
-bool is_pkcs12(std::string_view content) {
+// Told by its beginning, so that a file that is cut short is still of its kind.
+bool sequence_begins_with(std::string_view content, std::string_view beginning) {
     if (content.size() < 2 || content[0] != '\x30') return false;
     const auto length = static_cast<unsigned char>(content[1]);
     const std::size_t header = length < 0x80 ? 2 : 2 + (length & 0x7FU);
-    return header <= 6 && content.size() > header &&
-           content.substr(header).starts_with("\x02\x01\x03\x30");
+    return header <= 6 && content.size() > header && content.substr(header).starts_with(beginning);
+}
+
+}  // namespace
+
+// PFX ::= SEQUENCE { version INTEGER 3, … SEQUENCE }
+bool is_pkcs12(std::string_view content) {
+    return sequence_begins_with(content, "\x02\x01\x03\x30");
+}
+
+// ContentInfo ::= SEQUENCE { contentType OID signedData, … }
+bool is_pkcs7(std::string_view content) {
+    using namespace std::string_view_literals;
+    constexpr auto kSignedData = "\x06\x09\x2A\x86\x48\x86\xF7\x0D\x01\x07\x02"sv;
+    if (sequence_begins_with(content, kSignedData)) return true;
+    return content.find("-----BEGIN PKCS7-----") != std::string_view::npos &&
+           content.find("CERTIFICATE-----") == std::string_view::npos;
 }
 
 std::size_t certificate_bytes(std::string_view der) {

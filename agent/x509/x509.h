@@ -58,6 +58,8 @@ inline constexpr std::size_t kCertificateFileBytesMax = 4U << 20;
 Result<CertificateFile> parse_certificate_file(std::string_view content);
 // Looks like a PKCS#12 file (RFC 7292 §4), which only the helper can read.
 bool is_pkcs12(std::string_view content);
+// Looks like a PKCS#7 bundle (RFC 2315 §9, ".p7b"), DER or PEM; the same holds for it.
+bool is_pkcs7(std::string_view content);
 
 // What a certificate is in its chain: "leaf", "intermediate" or "root". `alone`: nothing else is in
 // the file; what stands alone is what is used.

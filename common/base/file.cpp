@@ -3,7 +3,9 @@
 #include <cerrno>
 
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 namespace ridgeline {
@@ -46,14 +48,47 @@ Result<std::string> read_file(const std::filesystem::path& path, std::size_t byt
     return read_all(fd, path, bytes_max);
 }
 
-Result<std::string> read_regular_file(const std::filesystem::path& path, std::size_t bytes_max) {
-    const UniqueFd fd{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK)};
+namespace {
+
+constexpr int kHarmlessOpen = O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
+
+Result<std::string> read_regular(const UniqueFd& fd, const std::filesystem::path& path,
+                                 std::size_t bytes_max) {
     if (!fd) return fail(errno_error(path.string()));
     struct stat info {};
     if (::fstat(fd.get(), &info) != 0) return fail(errno_error(path.string()));
     if (!S_ISREG(info.st_mode))
         return fail(Errc::invalid_argument, path.string() + ": not a regular file");
     return read_all(fd, path, bytes_max);
+}
+
+}  // namespace
+
+Result<std::string> read_regular_file(const std::filesystem::path& path, std::size_t bytes_max) {
+    return read_regular(UniqueFd{::open(path.c_str(), kHarmlessOpen)}, path, bytes_max);
+}
+
+Result<std::string> read_regular_file_in(const std::filesystem::path& root, const std::string& path,
+                                         std::size_t bytes_max) {
+    if (root.empty() || root == "/") return read_regular_file(path, bytes_max);
+    const UniqueFd directory{::open(root.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)};
+    if (!directory) return fail(errno_error(root.string()));
+    return read_regular(UniqueFd{open_in_root(directory.get(), path, kHarmlessOpen)},
+                        root.string() + path, bytes_max);
+}
+
+int open_in_root(int root_fd, const std::string& relative, int flags) {
+    open_how how{};
+    how.flags = static_cast<std::uint64_t>(flags);
+    how.resolve = RESOLVE_IN_ROOT;
+    const auto fd = ::syscall(SYS_openat2, root_fd, relative.c_str(), &how, sizeof how);
+    // An older kernel, or a filter of system calls that does not know it.
+    if (fd < 0 && (errno == ENOSYS || errno == EPERM)) {
+        const std::size_t slashes = relative.find_first_not_of('/');
+        return ::openat(root_fd, slashes == std::string::npos ? "." : relative.c_str() + slashes,
+                        flags);
+    }
+    return static_cast<int>(fd);
 }
 
 namespace {

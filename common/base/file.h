@@ -44,6 +44,14 @@ Result<std::string> read_file(const std::filesystem::path& path, std::size_t byt
 Result<std::string> read_regular_file(const std::filesystem::path& path,
                                       std::size_t bytes_max = 16U << 20);
 
+// And below a directory that is another system's root: `path` is absolute, and leads where it would
+// lead there, links included (before Linux 5.6 an absolute link leaves the root). Empty: "/".
+Result<std::string> read_regular_file_in(const std::filesystem::path& root, const std::string& path,
+                                         std::size_t bytes_max = 16U << 20);
+
+// As openat(2), links resolved as below a root of its own; −1 and errno.
+int open_in_root(int root_fd, const std::string& relative, int flags);
+
 // Writes to a temporary file beside `path`, fsyncs, renames over it and fsyncs the directory.
 Result<void> write_file_atomic(const std::filesystem::path& path, std::string_view content,
                                unsigned mode = 0644);

@@ -357,6 +357,28 @@ class Files(CertprobeCase):
         truncated.write_bytes(self.path("new.p12").read_bytes()[:300])
         self.assertIn("error", ask({"path": truncated}))
 
+    def test_pkcs7(self):
+        bundle = self.path("chain.pem")
+        bundle.write_bytes(self.authority.root.read_bytes() + self.leaf.read_bytes())
+        for form in ("DER", "PEM"):
+            with self.subTest(form):
+                path = self.path(f"chain.{form}.p7b")
+                subprocess.run(["openssl", "crl2pkcs7", "-nocrl", "-certfile", bundle, "-outform", form, "-out", path],
+                               check=True)
+                self.assertEqual(ask({"path": path})["chain"], [der(self.leaf), der(self.authority.root)])
+                cut = self.path("cut.p7b")
+                cut.write_bytes(path.read_bytes()[:300])
+                self.assertIn("damaged PKCS#7", ask({"path": cut})["error"])
+
+    def test_below_another_root(self):
+        root = self.path("host")
+        (root / "etc").mkdir(parents=True)
+        (root / "usr").mkdir()
+        (root / "usr" / "site.pem").write_bytes(self.leaf.read_bytes())
+        (root / "etc" / "site.pem").symlink_to("/usr/site.pem")
+        self.assertEqual(ask({"path": "/etc/site.pem", "root": root})["chain"], [der(self.leaf)])
+        self.assertIn("error", ask({"path": "/etc/../../site.pem", "root": root}))
+
     def test_keystore_and_other_files(self):
         keystore = self.path("store.jks")
         keystore.write_bytes(b"\xfe\xed\xfe\xed" + bytes(100))

@@ -2,12 +2,14 @@
 
 #include <cstdint>
 #include <cstdio>
+#include <filesystem>
 #include <string>
 
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "tests/support/catch.h"
+#include "tests/support/temp_dir.h"
 
 using namespace ridgeline;
 using namespace ridgeline::agent;
@@ -90,4 +92,22 @@ TEST_CASE("a kernel table beyond the limit is refused, not cut") {
     const auto text = HostFile(root, "proc/self/maps", 32 * 1024).read();
     REQUIRE_FALSE(text);
     CHECK(text.error().code == Errc::limit);
+}
+
+TEST_CASE("a link's absolute target is looked for below the root") {
+    const test::TempDir directory;
+    const auto root_path = directory.path() / "host";
+    std::filesystem::create_directories(root_path / "run/deep");
+    std::filesystem::create_directories(root_path / "var");
+    std::filesystem::create_symlink("/run", root_path / "var/run");
+    REQUIRE(write_file_atomic(root_path / "run/state", "of the host\n"));
+    const auto root = HostRoot::open(root_path);
+    REQUIRE(root);
+    CHECK(read_attribute(*root, "var/run/state").value() == "of the host");
+    CHECK(list_directory(*root, "var/run").value() == std::vector<std::string>{"deep", "state"});
+    CHECK(read_regular_file_in(root_path, "/var/run/state").value() == "of the host\n");
+    std::filesystem::create_symlink("../../../../run/state", root_path / "var/up");
+    CHECK(read_regular_file_in(root_path, "/var/up").value() == "of the host\n");
+    CHECK_FALSE(read_regular_file_in(root_path, "/run"));
+    CHECK_FALSE(read_regular_file_in(root_path, "/missing"));
 }

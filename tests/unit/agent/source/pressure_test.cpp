@@ -85,6 +85,20 @@ TEST_CASE("a file that cannot be read costs its resource only, and is said", "[p
     CHECK(host.sink["system.pressure.stall_time{resource=\"cpu\",scope=\"some\"}"] == 1);
 }
 
+TEST_CASE("after a read that failed the share is of the whole time since the last", "[pressure]") {
+    PressureHost host;
+    host.pressure("io", line("some", 0));
+    host.second();
+    const auto path = host.host.path() / "proc/pressure/io";
+    std::filesystem::remove(path);
+    std::filesystem::create_directory(path);
+    CHECK_FALSE(host.second().empty());
+    std::filesystem::remove(path);
+    host.pressure("io", line("some", 500'000));
+    host.second();
+    CHECK(host.sink["system.pressure.utilization{resource=\"io\",scope=\"some\"}"] == 0.25);
+}
+
 TEST_CASE("totals that catch up are not more than all of the time, a reset is no share",
           "[pressure]") {
     PressureHost host;

@@ -281,6 +281,22 @@ TEST_CASE("conntrack that is loaded, unloaded and without a limit is no error", 
     CHECK(host.read() == "/proc/sys/net/netfilter/nf_conntrack_count: not a number");
 }
 
+TEST_CASE("beside a host in another network namespace, conntrack is the host's", "[tcp]") {
+    Host host;
+    host.write("proc/1/ns/net", "");
+    for (const char* name : {"snmp", "netstat", "sockstat"})
+        host.write(std::string("proc/1/net/") + name, "");
+    host.conntrack("12\n", "400\n");
+    host.write("proc/1/net/stat/nf_conntrack", "entries drop\n00000064 1\n00000064 2\n");
+    host.read();
+    CHECK(host.sink["system.network.conntrack.count"] == 100);
+    CHECK(host.sink["system.network.conntrack.utilization"] == 0.25);
+    CHECK(host.sink["system.network.conntrack.drops{reason=\"drop\"}"] == 3);
+    host.remove("proc/1/net/stat/nf_conntrack");
+    host.read();
+    CHECK_FALSE(host.sink["system.network.conntrack.count"]);
+}
+
 TEST_CASE("counters of 32 bits are carried on when they wrap", "[tcp]") {
     Host host;
     const auto snmp = [](const std::string& out_segs) {
