@@ -286,7 +286,8 @@ Result<void> Collector::open_ports() {
     view_parts_.aws_metrics = cloudwatch_->metrics_source();
     view_parts_.bad_rule_files = &bad_rule_files_;
     view_.emplace(view_parts_);
-    RL_ASSIGN_OR_RETURN(const ListenAddress address, check_listen_address(config_.listen.http));
+    RL_ASSIGN_OR_RETURN(ListenAddress address, check_listen_address(config_.listen.http));
+    address.names = config_.listen.http_names;
     RL_ASSIGN_OR_RETURN(http_, HttpServer::start(loop_, address, [this](const ApiRequest& request) {
                             return answer(request);
                         }));
@@ -550,7 +551,8 @@ void Collector::reload_rules() {
         audit({"SIGHUP", ""}, "rules.refused", config_.rules.path.string(), "",
               to_string(loaded.errors.front()));
     }
-    keep_rules_of_bad_files(loaded, evaluation_->engine().rules());
+    keep_rules_of_bad_files(loaded, evaluation_->engine().rules(), disabled_rules_,
+                            config_.rules.path);
     log::info("rules reloaded", {{"rules", loaded.rules.size()}});
     audit({"SIGHUP", ""}, "rules.reload", config_.rules.path.string(),
           std::to_string(evaluation_->engine().rules().size()) + " rules",

@@ -75,14 +75,28 @@ LoadedRules load_rules(const std::filesystem::path& packaged, const std::filesys
     return loaded;
 }
 
-void keep_rules_of_bad_files(LoadedRules& loaded, std::span<const Rule> before) {
-    for (const Rule& rule : before) {
-        const bool bad = std::find(loaded.bad_files.begin(), loaded.bad_files.end(), rule.file) !=
-                         loaded.bad_files.end();
-        const bool again = std::any_of(loaded.rules.begin(), loaded.rules.end(),
-                                       [&](const Rule& other) { return other.id == rule.id; });
-        if (bad && !again) loaded.rules.push_back(rule);
-    }
+void keep_rules_of_bad_files(LoadedRules& loaded, std::span<const Rule> before,
+                             std::span<const Rule> disabled_before,
+                             const std::filesystem::path& own) {
+    const auto is_own = [&](const Rule& rule) {
+        return std::filesystem::path(rule.file).parent_path() == own;
+    };
+    const auto keep = [&](const Rule& rule) {
+        if (std::find(loaded.bad_files.begin(), loaded.bad_files.end(), rule.file) ==
+            loaded.bad_files.end())
+            return;
+        const auto goes_on = [&](const Rule& other) {
+            return other.id == rule.id && (is_own(other) || !is_own(rule));
+        };
+        for (std::vector<Rule>* rules : {&loaded.rules, &loaded.disabled}) {
+            if (std::any_of(rules->begin(), rules->end(), goes_on)) return;
+        }
+        for (std::vector<Rule>* rules : {&loaded.rules, &loaded.disabled})
+            std::erase_if(*rules, [&](const Rule& other) { return other.id == rule.id; });
+        (rule.enabled ? loaded.rules : loaded.disabled).push_back(rule);
+    };
+    for (const auto& rules : {before, disabled_before})
+        std::for_each(rules.begin(), rules.end(), keep);
 }
 
 }  // namespace ridgeline::collector

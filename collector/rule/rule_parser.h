@@ -27,8 +27,11 @@ struct LoadedRules {
 // one with its id. A missing directory holds no rules.
 LoadedRules load_rules(const std::filesystem::path& packaged, const std::filesystem::path& own);
 
-// For a reload: the rules of files that are bad now go on as they were in `before`, unless a good
-// file has one of their id.
-void keep_rules_of_bad_files(LoadedRules& loaded, std::span<const Rule> before);
+// For a reload: the rules of files that are bad now go on as they were, and what such a file
+// switched off stays off, unless a good file has one of their id. A packaged file does not count as
+// one where the bad one is in `own`, which had replaced the packaged rule.
+void keep_rules_of_bad_files(LoadedRules& loaded, std::span<const Rule> before,
+                             std::span<const Rule> disabled_before,
+                             const std::filesystem::path& own);
 
 }  // namespace ridgeline::collector

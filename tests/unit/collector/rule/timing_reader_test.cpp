@@ -88,10 +88,36 @@ TEST_CASE("pitfall 59: a file that turns bad keeps its old rules; the others cha
     write("b.toml", rule("b", "2") + rule("a2", "3"));
     auto after = load_rules(dir.path() / "none", dir.path());
     REQUIRE(after.bad_files.size() == 1);
-    keep_rules_of_bad_files(after, before.rules);
+    keep_rules_of_bad_files(after, before.rules, before.disabled, dir.path());
     std::map<std::string, double> at;
     for (const Rule& r : after.rules)
         at[r.id] = r.levels[0].at;
     // a1 as it was, a2 as the good file has it.
     CHECK(at == std::map<std::string, double>{{"a1", 1}, {"a2", 3}, {"b", 2}});
+}
+
+TEST_CASE("pitfall 59: what a bad file had replaced or switched off does not come back",
+          "[rules]") {
+    test::TempDir packaged, own;
+    const auto write = [](const test::TempDir& dir, const std::string& text) {
+        std::ofstream(dir.path() / "r.toml") << text;
+    };
+    const auto rule = [](const std::string& id, const char* at, const char* enabled = "true") {
+        return "[[rule]]\nid = \"" + id + "\"\nmetric = \"system.uptime\"\nenabled = " + enabled +
+               "\nlevels = [ { at = " + at + " } ]\n";
+    };
+    write(packaged, rule("limit", "1") + rule("off", "1") + rule("other", "1"));
+    write(own, rule("limit", "2") + rule("off", "2", "false"));
+    const auto before = load_rules(packaged.path(), own.path());
+    REQUIRE(before.rules.size() == 2);
+    write(own, "[[rule]]\nid = 7\n");
+    auto after = load_rules(packaged.path(), own.path());
+    REQUIRE(after.rules.size() == 3);
+    keep_rules_of_bad_files(after, before.rules, before.disabled, own.path());
+    std::map<std::string, double> at;
+    for (const Rule& r : after.rules)
+        at[r.id] = r.levels[0].at;
+    CHECK(at == std::map<std::string, double>{{"limit", 2}, {"other", 1}});
+    REQUIRE(after.disabled.size() == 1);
+    CHECK(after.disabled[0].id == "off");
 }
