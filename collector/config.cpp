@@ -21,6 +21,7 @@ ListenConfig read_listen(ConfigTable table) {
     if (const auto checked = check_listen_address(listen.http); !checked) {
         table.error_at("http", "http: " + checked.error().context);
     }
+    listen.http_names = table.strings("http_names");
     listen.key_file = table.string("key_file", listen.key_file.string());
     listen.advertise = table.strings("advertise");
     for (const std::string& address : listen.advertise) {

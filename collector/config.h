@@ -19,6 +19,7 @@ namespace ridgeline::collector {
 struct ListenConfig {
     std::string agents = "tcp://0.0.0.0:7171";
     std::string http = "127.0.0.1:7180";
+    std::vector<std::string> http_names;  // what a reverse proxy's clients call it
     std::filesystem::path key_file = "/var/lib/ridgeline-collector/collector.key";
     // How agents reach the `agents` port, for enrolment tokens; empty: this machine's name.
     std::vector<std::string> advertise;

@@ -1,8 +1,11 @@
 #include "collector/http/server.h"
 
+#include <algorithm>
+
 #include <arpa/inet.h>
 #include <microhttpd.h>
 #include <netinet/in.h>
+#include <strings.h>
 #include <sys/socket.h>
 
 #include "common/base/text.h"
@@ -43,8 +46,27 @@ Result<ListenAddress> check_listen_address(const std::string& text) {
     return ListenAddress{host, static_cast<std::uint16_t>(*port)};
 }
 
+bool is_our_name(std::string_view host_header, const std::vector<std::string>& names) {
+    std::string_view host = host_header;
+    if (host.starts_with('[')) {
+        host = host.substr(1, host.find(']') - 1);
+    } else {
+        host = host.substr(0, host.find(':'));
+    }
+    const std::string name(host);
+    const auto is_name = [&](const std::string& ours) {
+        return ::strcasecmp(ours.c_str(), name.c_str()) == 0;
+    };
+    in6_addr address{};
+    return host_header.empty() || is_name("localhost") ||
+           ::inet_pton(AF_INET, name.c_str(), &address) == 1 ||
+           ::inet_pton(AF_INET6, name.c_str(), &address) == 1 ||
+           std::any_of(names.begin(), names.end(), is_name);
+}
+
 struct HttpServer::Impl {
     MHD_Daemon* daemon = nullptr;
+    std::vector<std::string> names;
     Handler handler;
     HttpStats stats;
     std::unique_ptr<net::Poll> poll;
@@ -134,7 +156,14 @@ struct HttpServer::Impl {
         }
         ++self.stats.requests;
         ApiResponse response;
-        if (upload.too_long) {
+        const char* host =
+            MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_HOST);
+        if (host != nullptr && !is_our_name(host, self.names)) {
+            response = {MHD_HTTP_MISDIRECTED_REQUEST, "application/json",
+                        "{\"error\":\"this server goes by another name\",\"hint\":\"behind a "
+                        "reverse proxy, put the name it is asked for into [listen] http_names\"}\n",
+                        ""};
+        } else if (upload.too_long) {
             response = {MHD_HTTP_CONTENT_TOO_LARGE, "application/json",
                         "{\"error\":\"the body is longer than 64 KiB\",\"hint\":\"\"}\n", ""};
         } else {
@@ -171,6 +200,7 @@ Result<std::unique_ptr<HttpServer>> HttpServer::start(net::Loop& loop, const Lis
     }
     auto impl = std::make_unique<Impl>();
     impl->handler = std::move(handler);
+    impl->names = address.names;
     unsigned flags = MHD_USE_EPOLL;
     if (v6) flags |= MHD_USE_IPv6;
     impl->daemon = MHD_start_daemon(

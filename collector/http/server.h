@@ -6,6 +6,8 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "collector/http/routes.h"
 #include "common/base/result.h"
@@ -16,10 +18,16 @@ namespace ridgeline::collector {
 struct ListenAddress {
     std::string host;  // an IPv4 or IPv6 loopback address
     std::uint16_t port = 0;
+    std::vector<std::string> names{};  // by which it is asked for besides its address
 };
 // "127.0.0.1:7180", "[::1]:7180", "localhost:7180". Other than loopback is refused: the API has
 // neither tokens nor TLS yet.
 Result<ListenAddress> check_listen_address(const std::string& text);
+
+// Whether a request's Host names this server: an address, localhost, or one of `names` (a reverse
+// proxy's), any port. A page that had its own name resolved to 127.0.0.1 (DNS rebinding) has none
+// of these. No Host at all, as HTTP/1.0 may, is no browser.
+bool is_our_name(std::string_view host_header, const std::vector<std::string>& names);
 
 struct HttpStats {
     std::uint64_t requests = 0;

@@ -79,30 +79,52 @@ void serve(const std::function<void(std::uint16_t)>& client) {
 TEST_CASE("requests are answered with the headers that keep browsers from guessing", "[http]") {
     serve([](std::uint16_t port) {
         const std::string answer =
-            ask(port, "GET /a/b?x=1&y=%20&x=2 HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+            ask(port,
+                "GET /a/b?x=1&y=%20&x=2 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
         CHECK(answer.find("HTTP/1.1 200") == 0);
         CHECK(answer.find("X-Content-Type-Options: nosniff") != std::string::npos);
         CHECK(answer.find("Cache-Control: no-store") != std::string::npos);
         CHECK(answer.find("path /a/b args 3") != std::string::npos);
         const std::string head =
-            ask(port, "HEAD / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+            ask(port, "HEAD / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
         CHECK(head.find("HTTP/1.1 200") == 0);
         CHECK(head.find("path /") == std::string::npos);
-        const std::string post =
-            ask(port,
-                "POST / HTTP/1.1\r\nHost: h\r\nContent-Type: text/x\r\nContent-Length: 5\r\n"
-                "Connection: close\r\n\r\nhello");
+        const std::string post = ask(
+            port,
+            "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/x\r\nContent-Length: 5\r\n"
+            "Connection: close\r\n\r\nhello");
         CHECK(post.find("HTTP/1.1 405") == 0);
         CHECK(post.find("POST path / args 0 type text/x body hello") != std::string::npos);
         CHECK(post.find("Allow: GET, HEAD") != std::string::npos);
     });
 }
 
+TEST_CASE("a web page whose name leads here is refused, a proxy's name is not", "[http]") {
+    CHECK(is_our_name("", {}));
+    for (const char* host : {"127.0.0.1", "127.0.0.1:7180", "[::1]:7180", "[::1]", "LocalHost:1",
+                             "192.0.2.7", "monitor.example.com", "Monitor.Example.com:443"})
+        CHECK(is_our_name(host, {"monitor.example.com"}));
+    for (const char* host :
+         {"evil.example", "evil.example:7180", "127.0.0.1.evil.example", "localhost.evil.example",
+          "[", ":", "monitor.example.com.evil", "::1]"})
+        CHECK_FALSE(is_our_name(host, {"monitor.example.com"}));
+    serve([](std::uint16_t port) {
+        const auto status = [&](const std::string& host) {
+            return ask(port, "GET / HTTP/1.1\r\nHost: " + host + "\r\nConnection: close\r\n\r\n")
+                .substr(0, 12);
+        };
+        CHECK(status("127.0.0.1:" + std::to_string(port)) == "HTTP/1.1 200");
+        CHECK(status("evil.example") == "HTTP/1.1 421");
+    });
+}
+
 TEST_CASE("a body that is too long is refused, and none is kept", "[http]") {
     serve([](std::uint16_t port) {
         const auto post = [&](std::size_t size) {
-            return ask(port, "POST / HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: " +
-                                 std::to_string(size) + "\r\n\r\n" + std::string(size, 'b'));
+            return ask(
+                port,
+                "POST / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: " +
+                    std::to_string(size) + "\r\n\r\n" + std::string(size, 'b'));
         };
         CHECK(post(64 * 1024).find("HTTP/1.1 405") == 0);
         CHECK(post(64 * 1024 + 1).find("HTTP/1.1 413") == 0);
@@ -121,9 +143,9 @@ TEST_CASE("garbage, endless headers and a slow client harm nobody else", "[http]
             for (int i = 0; i < 100; ++i)
                 args += "a" + std::to_string(i) + "=1&";
             return args;
-        }() + " HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
+        }() + " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
         CHECK(ask(port, many).find("args 64") != std::string::npos);
-        CHECK(ask(port, "GET /ok HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+        CHECK(ask(port, "GET /ok HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
                   .find("path /ok") != std::string::npos);
     });
 }
