@@ -1,6 +1,8 @@
-"""Completions of our commands for bash, zsh and fish, from one table: completions.py SHELL PROGRAM.
+"""Completions of our commands for bash, zsh and fish, and whether their manual pages are whole; both from what the
+programs say of themselves with --help.
 
-`--check PROGRAM PATH` compares the table with what PATH --help says and names what differs.
+    completions.py SHELL PROGRAM PATH
+    completions.py --manual PAGE PROGRAM PATH    names the commands and options that the page leaves out
 """
 
 import re
@@ -8,37 +10,49 @@ import subprocess
 import sys
 
 FILE = {"-c", "--config", "--out"}
-# program: (its options, {command: options}); a command of two words is a sub-command.
-PROGRAMS = {
-    "ridgeline-agent": (
-        ["--config", "--help", "--version"],
-        {
-            "run": [], "check": [], "once": ["--source", "--format"], "status": ["--json"],
-            "spool inspect": ["--json"], "spool verify": ["--json"], "host-id": [], "enroll": [], "rotate-key": [],
-            "keygen": [],
-        }),
-    "ridgeline-collector": (
-        ["--help", "--version"],
-        {
-            "run": ["--config", "--print-alerts"], "check": ["--config"], "keygen": ["--out"],
-            "log inspect": ["--config", "--json"], "log verify": ["--config", "--json"],
-        }),
-    "ridgeline": (
-        ["--help", "--version", "--url", "--json"],
-        {
-            "hosts list": [], "hosts revoke": [], "hosts rename": [],
-            "token create": ["--ttl", "--max-uses", "--tag", "--address"], "token list": [], "token revoke": [],
-            "series": ["--host", "--metric"], "alerts": ["--state", "--exit-code"], "cost": ["--what-if", "--by", "--rows"],
-            "top": ["--once", "--interval"],
-        }),
-}
+# What an option takes, where that is one of a few words.
 VALUES = {
-    "--by": ["metric", "host", "tag"],
     "--format": ["table", "json", "prometheus"],
-    "--state": ["firing", "pending", "resolved", "episode"],
+    "--severity": ["P1", "P2", "P3", "P4"],
+    "--state": ["firing", "clearing", "pending", "resolved", "episode"],
     "--source": ["cpu", "memory", "pressure", "filesystem", "disk", "network", "tcp", "cgroup", "host", "certificate",
                  "agent"],
 }
+OPTION = re.compile(r"^ +(?:-\w, ?)?(--[a-z][a-z-]+)")
+
+
+def help_of(path, *words):
+    return subprocess.run([path, *words, "--help"], capture_output=True, text=True, check=True).stdout
+
+
+def by_commands(path, *words):
+    """(options of these words, {command of one or more words: its options}), where each command has its own --help."""
+    text = help_of(path, *words)
+    own = [m[1] for m in map(OPTION.match, text.splitlines()) if m and (m[1] != "--help" or not words)]
+    _, _, below = text.partition("Subcommands:\n")
+    commands = {}
+    for name in re.findall(r"^  ([a-z][a-z-]*)(?: |$)", below, re.MULTILINE):
+        options, inner = by_commands(path, *words, name)
+        commands[name] = options
+        commands.update({f"{name} {second}": found for second, found in inner.items()})
+    return own, commands
+
+
+def by_one_help(path):
+    """The same of a program with one --help for all."""
+    own, commands, command = [], {}, None
+    for line in help_of(path).splitlines():
+        option = OPTION.match(line)
+        if match := re.match(r"^  ([a-z][a-z-]*(?: [a-z]+\b(?= \[))?)", line):
+            command = match[1]
+            commands[command] = []
+        elif option:
+            (commands[command] if command and line.startswith("      ") else own).append(option[1])
+    return own, commands
+
+
+def commands_of(path):
+    return by_commands(path) if "Subcommands:" in help_of(path) else by_one_help(path)
 
 
 def first_words(commands):
@@ -46,15 +60,14 @@ def first_words(commands):
 
 
 def second_words(commands, first):
-    return [name.split()[1] for name in commands if name.startswith(first + " ")]
+    return list(dict.fromkeys(name.split()[1] for name in commands if name.startswith(first + " ")))
 
 
 def options_of(commands, first):
     return list(dict.fromkeys(o for name, options in commands.items() if name.split()[0] == first for o in options))
 
 
-def bash(program):
-    own, commands = PROGRAMS[program]
+def bash(program, own, commands):
     function = "_" + program.replace("-", "_")
     lines = [f"# bash completion for {program}", f"{function}() {{",
              '    local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command="" word',
@@ -74,8 +87,7 @@ def bash(program):
     return "\n".join(lines)
 
 
-def zsh(program):
-    own, commands = PROGRAMS[program]
+def zsh(program, own, commands):
     lines = [f"#compdef {program}", "local -a words_here", "local word command=",
              "case ${words[CURRENT-1]} in"]
     for option, values in VALUES.items():
@@ -91,8 +103,7 @@ def zsh(program):
     return "\n".join(lines)
 
 
-def fish(program):
-    own, commands = PROGRAMS[program]
+def fish(program, own, commands):
 
     def option(name, condition=""):
         line = f"complete -c {program}{condition} -l {name[2:]}"
@@ -112,27 +123,26 @@ def fish(program):
     return "\n".join(lines)
 
 
-def check(program, path):
-    """What --help offers, and this table does not, or the other way round."""
-    own, commands = PROGRAMS[program]
+def missing_in(page, program, own, commands):
+    """The page's source writes words in asterisks, commands of two words as one or as two, and options in any way."""
+    with open(page, encoding="utf-8") as source:
+        text = re.sub(r"[*_\\\\]", "", source.read())
+    options = {o for found in commands.values() for o in found} | set(own)
+    wanted = [*commands, *sorted(options - {"--help", "--version"})]
+    return [f"{program}: {word}" for word in wanted if not re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", text)]
 
-    def offered(*words):
-        text = subprocess.run([path, *words, "--help"], capture_output=True, text=True, check=True).stdout
-        return set(re.findall(r"--[a-z][a-z-]+", re.sub(r"\(alerts --exit-code\)", "", text))) - {"--help"}
 
-    wrong = []
-    if program == "ridgeline-agent":  # one --help for all
-        known = {o for options in commands.values() for o in options} | set(own) - {"--help"}
-        wrong = sorted(known ^ offered())
+def main():
+    shells = {"bash": bash, "zsh": zsh, "fish": fish}
+    what, *rest = sys.argv[1:]
+    if what == "--manual":
+        page, program, path = rest
+        if missing := missing_in(page, program, *commands_of(path)):
+            sys.exit(f"{page} leaves out:\n  " + "\n  ".join(missing))
     else:
-        for name, options in commands.items():
-            wrong += [f"{name} {o}" for o in sorted(set(options) ^ offered(*name.split()))]
-    if wrong:
-        sys.exit(f"{program}: completions and --help differ in: {', '.join(wrong)}")
+        program, path = rest
+        print(shells[what](program, *commands_of(path)))
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "--check":
-        check(*sys.argv[2:])
-    else:
-        print({"bash": bash, "zsh": zsh, "fish": fish}[sys.argv[1]](sys.argv[2]))
+    main()
