@@ -15,6 +15,7 @@
 #include "collector/http/alert_api.h"
 #include "collector/http/audit_api.h"
 #include "collector/http/cost_api.h"
+#include "collector/http/explain_api.h"
 #include "collector/http/rule_api.h"
 #include "collector/http/server.h"
 #include "collector/http/silence_api.h"
@@ -473,6 +474,10 @@ ApiResponse Collector::answer(const ApiRequest& request) {
     if (auto response = handle_cost([this] { return cloudwatch_->cost(); }, request))
         return std::move(*response);
     if (auto response = handle_rules(evaluation_->book(), engine, disabled_rules_, request))
+        return std::move(*response);
+    if (auto response = handle_explain(
+            {engine, evaluation_->series(), disabled_rules_, to_unix_ms(clock_.wall_now())},
+            request))
         return std::move(*response);
     constexpr std::string_view kHost = "/api/v1/hosts/";
     constexpr std::string_view kRename = "/rename";

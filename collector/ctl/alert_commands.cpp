@@ -368,6 +368,98 @@ int run_rules_show(const ApiClient& client, const std::string& id, const OutputO
     return kExitUnreachable;
 }
 
+namespace {
+
+std::string clock_of(const json& entry, const char* key) {
+    const std::string time = text_of(entry, key);
+    return time.size() < 19 ? "-" : time.substr(11, 8);
+}
+
+// "P3  above 80.0% for 15m: since 17:21:10, fires at 17:36:10 if that lasts"
+std::string level_text(const json& level, const std::string& op, const std::string& unit) {
+    std::string text = text_of(level, "severity") + "  " + op + ' ' + quantity(level, "at", unit);
+    if (const json slots = level.value("slots", json()); slots.is_object()) {
+        return text + " in " + std::to_string(slots.value("needed", 0)) + " of " +
+               std::to_string(slots.value("of", 0)) + ": so far in " +
+               std::to_string(slots.value("breaching", 0)) + ", with data in " +
+               std::to_string(slots.value("filled", 0));
+    }
+    text += " for " + text_of(level, "for") + ": ";
+    if (text_of(level, "breaching_since") == "-") return text + "it is not";
+    text += "since " + clock_of(level, "breaching_since");
+    if (text_of(level, "fires_at") == "-") return text + ", fires";
+    return text + ", fires at " + clock_of(level, "fires_at") + " if that lasts";
+}
+
+std::string condition_text(const json& rule, const json& condition) {
+    const std::string unit = rule.value("unit", "");
+    std::string text = text_of(condition, "state");
+    const std::string attributes = pairs_of(condition, "attributes");
+    if (!attributes.empty()) text = attributes + ": " + text;
+    text += "\n  value      ";
+    if (text_of(condition, "time") == "-") {
+        text += "none yet";
+    } else if (condition.value("value", json()).is_null()) {
+        text += "none: too few samples for the window";
+    } else {
+        text += quantity(condition, "value", unit);
+        if (rule.value("aggregate", "last") != "last")
+            text += " (" + text_of(rule, "aggregate") + " of " + text_of(rule, "window") + ')';
+        text += " at " + clock_of(condition, "time");
+    }
+    if (condition.contains("members"))
+        text += ", of " + std::to_string(condition.value("members", 0)) + " members";
+    for (const json& level : condition.value("levels", json::array()))
+        text += "\n  " + level_text(level, text_of(rule, "op"), unit);
+    const json clear = condition.value("clear", json::object());
+    text += "\n  clear      " + text_of(clear, "op") + ' ' + quantity(clear, "at", unit) + " for " +
+            text_of(clear, "for");
+    if (text_of(clear, "resolves_at") != "-")
+        text += ": resolves at " + clock_of(clear, "resolves_at") + " if that lasts";
+    if (text_of(condition, "stale_since") != "-")
+        text += "\n  no data    since " + clock_of(condition, "stale_since");
+    if (text_of(condition, "held_back_by") != "-")
+        text += "\n  held back  " + text_of(condition, "held_back_by");
+    if (const json samples = condition.value("samples", json::object()); !samples.empty()) {
+        const json newest = samples.value("newest", json::array());
+        text += "\n  samples    the last " + std::to_string(newest.size()) + " of " +
+                std::to_string(samples.value("count", 0));
+        for (const json& sample : newest) {
+            text += "\n             " + clock_of(sample, "time") + "  " +
+                    quantity(sample, "value", rule.value("sample_unit", ""));
+        }
+    }
+    return text + '\n';
+}
+
+std::string heartbeat_text(const json& heartbeat) {
+    if (!heartbeat.value("watched", false))
+        return "not watched: it has not sent regularly since the start\n";
+    return "heard at " + clock_of(heartbeat, "heard") + ", every " +
+           text_of(heartbeat, "interval") + "; silent from " + clock_of(heartbeat, "silent_at") +
+           " on if it is not heard of\n";
+}
+
+}  // namespace
+
+int run_rules_explain(const ApiClient& client, const std::string& id, const std::string& host,
+                      const OutputOptions& output, std::ostream& out, std::ostream& err) {
+    return print(client.get("/api/v1/rules/explain", {{"rule", id}, {"host", host}}), output, out,
+                 err, [&](const json& answer) {
+                     std::string text = text_of(answer, "rule") + " on " + text_of(answer, "host") +
+                                        " (times are UTC)\n";
+                     if (answer.contains("heartbeat") && answer.value("why", "").empty())
+                         return text + heartbeat_text(answer["heartbeat"]);
+                     for (const json& condition : answer.value("conditions", json::array()))
+                         text += condition_text(answer, condition);
+                     if (answer.value("more", 0) > 0)
+                         text += std::to_string(answer.value("more", 0)) + " more\n";
+                     if (!answer.value("why", "").empty())
+                         text += "does not apply: " + text_of(answer, "why") + '\n';
+                     return text;
+                 });
+}
+
 int run_audit(const ApiClient& client, const AuditOptions& options, const OutputOptions& output,
               std::ostream& out, std::ostream& err) {
     std::map<std::string, std::string> args;

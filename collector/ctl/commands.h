@@ -104,6 +104,10 @@ int run_rules_list(const ApiClient& client, const OutputOptions& output, std::os
 int run_rules_show(const ApiClient& client, const std::string& id, const OutputOptions& output,
                    std::ostream& out, std::ostream& err);
 
+// Why it fires there or does not.
+int run_rules_explain(const ApiClient& client, const std::string& id, const std::string& host,
+                      const OutputOptions& output, std::ostream& out, std::ostream& err);
+
 struct AuditOptions {
     std::string author;  // as the API takes them; empty: all
     std::string action;

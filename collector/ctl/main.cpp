@@ -152,6 +152,11 @@ int main(int argc, char** argv) {
     CLI::App* rules_show = rules->add_subcommand("show", "One rule");
     rules_show->add_option("NAME", rule_id, "Its id")->required();
 
+    CLI::App* rules_explain = rules->add_subcommand(
+        "explain", "Why a rule fires for a host or does not, and when it would");
+    rules_explain->add_option("NAME", rule_id, "The rule's id")->required();
+    rules_explain->add_option("HOST", host_id, "The host's id")->required();
+
     AuditOptions audit_options;
     CLI::App* audit = app.add_subcommand("audit", "Who did what, the newest first");
     audit->add_option("--by", audit_options.author, "Only authors that match this glob");
@@ -226,6 +231,8 @@ int main(int argc, char** argv) {
     if (silence_extend->parsed())
         return run_silence_extend(client, id, silence_options, output, std::cout, std::cerr);
     if (rules_show->parsed()) return run_rules_show(client, rule_id, output, std::cout, std::cerr);
+    if (rules_explain->parsed())
+        return run_rules_explain(client, rule_id, host_id, output, std::cout, std::cerr);
     if (rules->parsed()) return run_rules_list(client, output, std::cout, std::cerr);
     if (audit->parsed()) return run_audit(client, audit_options, output, std::cout, std::cerr);
     if (alerts->parsed()) return run_alerts(client, alerts_options, output, std::cout, std::cerr);

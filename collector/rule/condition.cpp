@@ -50,6 +50,7 @@ void Condition::track(const Rule& rule, const Input::Reading& reading) {
     }
     if (slots_) slots_->add(reading.time_ms, breaches, rule.slot.count(), most_slots(rule));
     newest_value_ = value;
+    has_value_ = true;
     newest_eta_ = reading.eta;
 }
 
@@ -62,13 +63,26 @@ bool Condition::take(const Rule& rule, const Input::Reading& reading) {
     return true;
 }
 
+SlotCounter::Count Condition::count_slots(const Rule& rule, std::size_t level) const {
+    const std::int64_t width_ms = rule.slot.count() > 0 ? rule.slot.count() : input_.interval_ms();
+    return slots_->count(level, rule.levels[level].slots->n, width_ms);
+}
+
+Condition::LevelStanding Condition::standing(const Rule& rule, std::size_t level) const {
+    LevelStanding standing{runs_[level].breach, runs_[level].clear, 0, 0};
+    if (rule.levels[level].slots) {
+        const auto count = count_slots(rule, level);
+        standing.slots_breaching = count.breaching;
+        standing.slots_filled = count.filled;
+    }
+    return standing;
+}
+
 std::optional<Condition::Open> Condition::gravest_open(const Rule& rule) const {
     for (std::size_t i = rule.levels.size(); i-- > 0;) {
         const Level& level = rule.levels[i];
         if (level.slots) {
-            const std::int64_t width_ms =
-                rule.slot.count() > 0 ? rule.slot.count() : input_.interval_ms();
-            const auto count = slots_->count(i, level.slots->n, width_ms);
+            const auto count = count_slots(rule, i);
             const double filled_min =
                 std::ceil(rule.reduction.coverage_min * static_cast<double>(level.slots->n));
             if (count.breaching >= level.slots->m &&
@@ -153,6 +167,7 @@ void Condition::on_companion(const Rule& rule, std::size_t companion, std::int64
 void Condition::begin_history(const Rule& rule) {
     reset_runs();
     newest_ms_ = INT64_MIN;
+    has_value_ = false;
     input_ = Input(rule);
     if (slots_) *slots_ = SlotCounter();
 }

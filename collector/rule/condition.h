@@ -78,6 +78,14 @@ class Condition {
     std::size_t level() const { return level_; }
     std::int64_t newest_ms() const { return newest_ms_; }
     double newest_value() const { return newest_value_; }  // reduced
+    // Whether there has been one: a window may not be covered yet.
+    bool has_value() const { return has_value_; }
+    // How it stands with one level.
+    struct LevelStanding {
+        std::optional<std::int64_t> breaching_since_ms, clear_since_ms;
+        std::size_t slots_breaching = 0, slots_filled = 0;  // of a level that counts slots
+    };
+    LevelStanding standing(const Rule& rule, std::size_t level) const;
     // Of the earliest running breach; 0 when there is none.
     std::int64_t breaching_since_ms() const;
 
@@ -103,6 +111,7 @@ class Condition {
     Outcome decide(const Rule& rule, std::int64_t received_ms);
     Outcome decide_firing(const Rule& rule, std::optional<Open> open);
     std::optional<Open> gravest_open(const Rule& rule) const;
+    SlotCounter::Count count_slots(const Rule& rule, std::size_t level) const;
     void reset_runs();
 
     Input input_;
@@ -113,6 +122,7 @@ class Condition {
     std::optional<Eta> newest_eta_;
     std::int64_t since_ms_ = 0;
     bool announced_ = true;
+    bool has_value_ = false;
     struct Runs {
         std::optional<std::int64_t> breach;  // beyond the level since
         std::optional<std::int64_t> clear;   // past the level's dead band since

@@ -637,7 +637,21 @@ std::vector<RuleEngine::Pending> RuleEngine::pending() const {
 
 void RuleEngine::for_each_condition(const std::function<void(const ConditionView&)>& visit) const {
     for (const auto& [key, entry] : conditions_)
-        visit({key, *entry.rule, entry.host, entry.attributes, entry.condition});
+        visit({key, *entry.rule, entry.host, entry.attributes, entry.condition,
+               entry.freshness.since_ms(), entry.series});
+}
+
+void RuleEngine::for_each_group(const std::function<void(const ConditionView&)>& visit) const {
+    for (const auto& fleet : fleets_)
+        fleet->for_each_group(visit);
+}
+
+std::optional<std::int64_t> RuleEngine::silent_at_ms(const std::string& rule,
+                                                     const std::string& host) const {
+    for (const auto& silence : silences_) {
+        if (silence->rule().id == rule) return silence->silent_at_ms(host);
+    }
+    return {};
 }
 
 }  // namespace ridgeline::collector

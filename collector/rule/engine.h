@@ -130,15 +130,13 @@ class RuleEngine {
     };
     // Of the condition with this key; nullopt: there is none.
     std::optional<Standing> standing(const std::string& key) const;
-    // A condition as it stands, for those who ask why. Valid while it is visited.
-    struct ConditionView {
-        const std::string& key;
-        const Rule& rule;  // as it applies to it
-        const std::string& host;
-        const Attributes& attributes;
-        const Condition& condition;
-    };
     void for_each_condition(const std::function<void(const ConditionView&)>& visit) const;
+    // The groups of fleet rules; `host` and `attributes` are what a group's members have in common.
+    void for_each_group(const std::function<void(const ConditionView&)>& visit) const;
+    // By a heartbeat rule's name: when the host will be silent too long. Nullopt: not watched, or
+    // no time runs yet.
+    std::optional<std::int64_t> silent_at_ms(const std::string& rule,
+                                             const std::string& host) const;
     std::span<const Rule> rules() const { return rules_; }
     std::size_t condition_count() const { return conditions_.size(); }
 

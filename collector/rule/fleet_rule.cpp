@@ -240,7 +240,8 @@ void FleetRule::make_up(Group& group, std::int64_t from_ms, std::int64_t to_ms) 
     const std::int64_t step = step_ms();
     const std::int64_t before_ms =
         std::max(rule_.reduction.window.count(), rule_.no_data.stale_after.count());
-    for (const auto& [series_id, member] : members_) {
+    for (const auto& [id, of_group] : members_) {
+        const Member& member = of_group;  // C++20's lambdas take in no parts of a binding (clang)
         if (member.group != &group) continue;
         Signal signal(rule_.reduction);
         std::int64_t last_ms = INT64_MIN;
@@ -253,7 +254,7 @@ void FleetRule::make_up(Group& group, std::int64_t from_ms, std::int64_t to_ms) 
             if (until_ms > silent_ms) events.push_back({silent_ms, &member, {}});
         };
         history_->for_each(
-            series_id, from_ms - before_ms - member.offset_ms, to_ms - member.offset_ms,
+            id, from_ms - before_ms - member.offset_ms, to_ms - member.offset_ms,
             [&](std::int64_t t, double value) {
                 const std::int64_t time_ms = t + member.offset_ms;
                 const auto reduced =
@@ -331,6 +332,19 @@ void FleetRule::end_empty(std::int64_t now_ms, const std::string& reason,
         }
         resolve(it->second, now_ms, reason, out);
         it = groups_.erase(it);
+    }
+}
+
+void FleetRule::for_each_group(const std::function<void(const ConditionView&)>& visit) const {
+    for (const auto& [key, group] : groups_) {
+        visit({key,
+               group_rule_,
+               group.info.host_id,
+               group.attributes,
+               group.condition,
+               group.freshness.since_ms(),
+               {},
+               group.sum.members()});
     }
 }
 

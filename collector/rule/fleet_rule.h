@@ -83,6 +83,7 @@ class FleetRule {
 
     const Rule& rule() const { return rule_; }
     std::size_t group_count() const { return groups_.size(); }
+    void for_each_group(const std::function<void(const ConditionView&)>& visit) const;
 
   private:
     struct Group {

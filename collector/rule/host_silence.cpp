@@ -51,6 +51,13 @@ std::int64_t HostSilence::silent_at_ms(const Watched& watched, const KnownHost& 
     return std::max(host.heard_ms(), *floor_ms_) + std::max(missing_ms, 3 * host.interval_ms());
 }
 
+std::optional<std::int64_t> HostSilence::silent_at_ms(const std::string& host) const {
+    const auto watched = watched_.find(host);
+    const KnownHost* known = hosts_->find(host);
+    if (watched == watched_.end() || known == nullptr || !floor_ms_) return {};
+    return silent_at_ms(watched->second, *known);
+}
+
 void HostSilence::on_heard(const KnownHost& host, std::vector<Transition>& out) {
     const auto known = watched_.find(host.info().host_id);
     // One message says nothing of when the next is due.

@@ -41,6 +41,8 @@ class HostSilence {
     // Whether the host is silent is not known yet, since the start.
     bool undecided(const std::string& host) const;
     bool watches(const std::string& host) const { return watched_.contains(host); }
+    // When it will have been silent beyond its time; nullopt: not watched, or not started.
+    std::optional<std::int64_t> silent_at_ms(const std::string& host) const;
 
     std::vector<FiringCondition> firing() const;
     void restore(const FiringCondition& condition);

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <map>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -36,6 +37,18 @@ struct FiringCondition {
     std::string fingerprint;  // of the rule it fired under
     Condition::Firing firing;
     std::int64_t stale_since_ms = 0;  // its data stay away since; 0: they do not
+};
+
+// A condition as it stands, for those who ask why. Valid while it is visited.
+struct ConditionView {
+    const std::string& key;
+    const Rule& rule;  // as it applies to it
+    const std::string& host;
+    const Attributes& attributes;
+    const Condition& condition;
+    std::int64_t stale_since_ms = 0;          // 0: its data come
+    std::span<const std::uint32_t> series{};  // of the rule's metric; none of a fleet's
+    std::size_t members = 0;                  // fresh ones of a fleet's group
 };
 
 // An alert's identity: the rule's id, the host (empty for an alert of a fleet) and the attributes,

@@ -186,7 +186,7 @@ class TestRun {
 
     std::vector<Identity> matching(const Expectation& expect) const {
         std::map<std::string, Identity> all = told_;
-        run_.engine(0).for_each_condition([&](const RuleEngine::ConditionView& view) {
+        run_.engine(0).for_each_condition([&](const ConditionView& view) {
             Identity& identity = all[view.key];
             identity.rule = view.rule.id;
             identity.host = view.host;

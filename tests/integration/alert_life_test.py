@@ -31,6 +31,11 @@ class AlertLifeTest(RidgelineTest):
         alert = collector.alerts("firing")[0]
         number = str(alert["id"])
 
+        why = self.ridgeline(collector, "rules", "explain", "mem.any", "worn")
+        self.assertRegex(why, r"firing\n  value +[0-9.]+% at .*\n  P3  > 0\.0% for 0s: since .*, fires\n")
+        self.assertRegex(why, r"samples +the last [0-9]+ of [0-9]+\n +[0-9:]{8}  [0-9.]+%")
+        self.assertIn("did you mean \"worn\"", self.ridgeline(collector, "rules", "explain", "mem.any", "wron", code=3))
+
         self.ridgeline(collector, "ack", number, "--comment", "on it", "--for", "2h")
         self.assertIn("acknowledged already, by anna", self.ridgeline(collector, "ack", number, code=3))
         self.assertIn("there is no alert 4711", self.ridgeline(collector, "ack", "4711", code=3))

@@ -4,8 +4,10 @@
 #include <nlohmann/json.hpp>
 
 #include "collector/http/audit_api.h"
+#include "collector/http/explain_api.h"
 #include "collector/http/rule_api.h"
 #include "collector/http/silence_api.h"
+#include "common/base/units.h"
 #include "tests/support/catch.h"
 #include "tests/support/manual_clock.h"
 #include "tests/support/rule_story.h"
@@ -49,6 +51,9 @@ class Api {
         if (auto found = handle_silences(*desk_, request)) return *found;
         if (auto found = handle_audit(*desk_, request)) return *found;
         if (auto found = handle_rules(book_, engine_, {}, request)) return *found;
+        if (auto found =
+                handle_explain({engine_, series_, {}, to_unix_ms(clock.wall_now())}, request))
+            return *found;
         FAIL("nobody answers " << request.path);
         return {};
     }
@@ -64,6 +69,17 @@ class Api {
         return response.status;
     }
 
+    // The host is heard of, with one sample of this series.
+    void sample(const std::string& host, const std::string& state, std::int64_t t_ms,
+                double value) {
+        const HostInfo info{host, {}, {}, {}, {}};
+        const SeriesDescriptor series{"system.cpu.utilization", {{"state", state}}};
+        std::vector<Transition> out;
+        engine_.on_batch(info, {t_ms, t_ms, t_ms, false}, out);
+        engine_.on_samples({7, info, series, std::span(&t_ms, 1), std::span(&value, 1), t_ms}, out);
+        engine_.finish_batch(out);
+    }
+
     test::ManualClock clock;
     json last;
 
@@ -72,6 +88,7 @@ class Api {
     AlertBook book_ =
         std::move(AlertBook::open(dir_.path() / "state.db", clock.wall_now()).value().book);
     std::unique_ptr<AlertDesk> desk_;
+    SeriesStore series_{SeriesStoreOptions{}};
     test::StoryHistory history_;
     RuleEngine engine_{test::rules_from(R"(
 [[rule]]
@@ -209,4 +226,42 @@ TEST_CASE("the audit log never holds a token's secret", "[alert_api]") {
     CHECK(change->subject == "token 0123abcd");
     CHECK(change->after == "until 2026-03-02T11:00:00Z, for 3 hosts");
     CHECK_FALSE(audited_change(create, {400, "application/json", "{}"}));
+}
+
+TEST_CASE("why a rule does not fire yet, and when it would", "[alert_api]") {
+    Api api;
+    const std::int64_t begin = to_unix_ms(api.clock.wall_now());
+    for (int i = 0; i <= 4; ++i)
+        api.sample("web-1", "used", begin + i * 15'000, i == 0 ? 0.5 : 0.9);
+    const json answer = api.get("/api/v1/rules/explain", {{"rule", "cpu"}, {"host", "web-1"}});
+    REQUIRE(answer["conditions"].size() == 1);
+    const json& condition = answer["conditions"][0];
+    CHECK(condition["state"] == "pending");
+    CHECK(condition["value"] == 0.9);
+    CHECK(condition["clear"]["op"] == "not >");
+    const auto time = [&](std::int64_t ms) { return format_rfc3339(from_unix_ms(begin + ms)); };
+    REQUIRE(condition["levels"].size() == 1);
+    CHECK(condition["levels"][0]["breaching_since"].get<std::string>().substr(0, 19) ==
+          time(15'000).substr(0, 19));
+    CHECK(condition["levels"][0]["fires_at"].get<std::string>().substr(0, 19) ==
+          time(315'000).substr(0, 19));
+    CHECK(answer["why"] == "");
+}
+
+TEST_CASE("why a rule does not apply to a host", "[alert_api]") {
+    Api api;
+    api.sample("web-1", "idle", to_unix_ms(api.clock.wall_now()), 0.5);
+    const auto ask = [&](const char* rule, const char* host) {
+        const ApiResponse response =
+            api.send("GET", "/api/v1/rules/explain", "", "", {{"rule", rule}, {"host", host}});
+        const json body = json::parse(response.body);
+        return response.status == 200
+                   ? body["why"].get<std::string>()
+                   : body["error"].get<std::string>() + ' ' + body["hint"].get<std::string>();
+    };
+    CHECK(ask("cpu", "web-1") == "the host sends no system.cpu.utilization");  // it left the window
+    CHECK(ask("cpi", "web-1") == "there is no rule \"cpi\" did you mean \"cpu\"?");
+    CHECK(ask("cpu", "web-2") == "there is no host \"web-2\" did you mean \"web-1\"?");
+    CHECK(api.send("GET", "/api/v1/rules/explain", "", "", {{"rule", "cpu"}}).status == 400);
+    CHECK(api.send("POST", "/api/v1/rules/explain", "{}").status == 405);
 }
