@@ -49,13 +49,13 @@ check_glibc() {
         fail "${1##*/} needs $newest: $(objdump -T "$1" | grep -F "$newest")"
 }
 
-# make_rpms REVISION DIRECTORY
+# make_rpms REVISION DIRECTORY [COMPRESSION]
 make_rpms() {
     say "rpm, revision $1"
     rm -rf "$work/rpms"
     rpmbuild -bb --quiet --define "_topdir $work/rpmbuild" --define "staged $staged" --define "_rpmdir $work/rpms" \
         --define "version_given $version" --define "revision_given $1" --define "_licensedir /usr/share/licenses" \
-        --define "_binary_payload w19.zstdio" --define "__os_install_post %{nil}" "$source/packaging/rpm/ridgeline.spec"
+        --define "_binary_payload w${3:-19}.zstdio" --define "__os_install_post %{nil}" "$source/packaging/rpm/ridgeline.spec"
     mkdir -p "$2"
     mv "$work"/rpms/*/*.rpm "$2/"
 }
