@@ -19,7 +19,7 @@ stage() {
     DESTDIR=$staged cmake --install "$source/obj-rpm" >/dev/null
     local unit=$staged/usr/lib/systemd/system package kind program
     mkdir -p "$unit" "$staged"/usr/lib/{sysusers.d,tmpfiles.d} "$staged"/usr/lib/debug/usr/{bin,libexec/ridgeline} \
-        "$staged"/etc/ridgeline/{agent.d,agents.d,collector.d,rules.d}
+        "$staged"/etc/ridgeline/{agent.d,agents.d,collector.d,rules.d} "$staged"/var/lib/ridgeline-{agent,collector}
     cp "$source"/systemd/*.service "$source"/systemd/*.timer "$unit/"
     for package in ridgeline-agent ridgeline-collector; do
         for kind in sysusers tmpfiles; do
@@ -54,7 +54,8 @@ make_rpms() {
     say "rpm, revision $1"
     rm -rf "$work/rpms"
     rpmbuild -bb --quiet --define "_topdir $work/rpmbuild" --define "staged $staged" --define "_rpmdir $work/rpms" \
-        --define "version_given $version" --define "revision_given $1" --define "_licensedir /usr/share/licenses" \
+        --define "version_given $version" --define "revision_given $1" \
+        --define "changelog_date $(LC_ALL=C TZ=UTC date -d "@$SOURCE_DATE_EPOCH" '+%a %b %d %Y')" --define "_licensedir /usr/share/licenses" \
         --define "_binary_payload w${3:-19}.zstdio" --define "__os_install_post %{nil}" "$source/packaging/rpm/ridgeline.spec"
     mkdir -p "$2"
     mv "$work"/rpms/*/*.rpm "$2/"
