@@ -137,7 +137,6 @@ class Container(Root):
         # The leader is what nspawn clones: its only child. A hybrid host offers cgroup v1, which Debian 13 refuses.
         self.nspawn = subprocess.Popen(
             ["systemd-nspawn", "--boot", "--register=no", "--keep-unit", "-q", f"--machine={self.space}",
-             "--rlimit=RLIMIT_NOFILE=524288",  # what systemd itself would have on a machine
              f"--network-namespace-path=/run/netns/{self.space}", "-D", self.root],
             stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log,
             env={**os.environ, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"})
