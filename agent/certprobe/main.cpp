@@ -1,10 +1,13 @@
 // certprobe: one request on stdin, one answer on stdout. Started by the agent for everything about
-// certificates that is risky: servers of others, files of root.
+// certificates that is risky: servers of others, files of root. `certprobe publish DIR PATTERN…` is
+// what ridgeline-certificates.service runs.
 #include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include <sys/time.h>
 #include <unistd.h>
@@ -12,7 +15,9 @@
 #include "agent/certprobe/endpoint_probe.h"
 #include "agent/certprobe/file_probe.h"
 #include "agent/certprobe/probe_protocol.h"
+#include "agent/certprobe/publish.h"
 #include "agent/certprobe/sandbox.h"
+#include "common/base/text.h"
 
 namespace {
 
@@ -20,6 +25,7 @@ using namespace ridgeline;
 using namespace ridgeline::agent;
 
 constexpr std::uint64_t kCpuSecondsMax = 10;
+constexpr std::uint64_t kPublishCpuSecondsMax = 60;
 // The probe itself ends at its deadline and says how far it came; this ends a resolver that does
 // not.
 constexpr std::chrono::milliseconds kAlarmAfterDeadline{500};
@@ -83,9 +89,33 @@ ProbeAnswer answer_to(const ProbeRequest& request) {
     return probe_endpoint(endpoint);
 }
 
+int publish(const std::string& directory, const std::vector<std::string>& patterns) {
+    if (patterns.empty()) {
+        std::fprintf(stderr,
+                     "no files to read; `systemctl edit ridgeline-certificates`, "
+                     "ridgeline-agent(8) says how\n");
+        return 2;
+    }
+    PublishProblems problems;
+    raise_read_rights();
+    const auto files = read_certificates(patterns, problems);
+    give_up_rights(kPublishCpuSecondsMax);
+    const auto published = publish_certificates(directory, files, problems);
+    for (const std::string& problem : problems)
+        std::fprintf(stderr, "<4>%s\n", printable(problem).c_str());
+    if (!published) {
+        std::fprintf(stderr, "<3>%s\n", published.error().context.c_str());
+        return 1;
+    }
+    std::fprintf(stderr, "<6>%zu files in %s\n", *published, directory.c_str());
+    return problems.empty() ? 0 : 1;
+}
+
 }  // namespace
 
-int main() {
+int main(int argc, char** argv) {
+    if (argc >= 3 && std::string_view(argv[1]) == "publish")
+        return publish(argv[2], std::vector<std::string>(argv + 3, argv + argc));
     const auto request = parse_probe_request(read_request());
     if (!request) {
         std::fprintf(stderr, "%s; ridgeline-agent starts this program\n",

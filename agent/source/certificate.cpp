@@ -4,11 +4,11 @@
 #include <cerrno>
 #include <set>
 
-#include <glob.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "agent/source/rounding.h"
+#include "agent/x509/certificate_paths.h"
 #include "common/base/file.h"
 #include "common/base/text.h"
 #include "common/base/units.h"
@@ -17,52 +17,12 @@ namespace ridgeline::agent {
 
 namespace {
 
-constexpr std::size_t kFilesMax = 10'000;
 constexpr std::size_t kHelpersAtATime = 4;  // side by side
 // For a file, a helper takes some hundredths of a second, on a busy machine a few more.
 constexpr std::chrono::seconds kPerFile{1};
 
-bool is_directory(const std::string& path) {
-    struct stat info {};
-    return ::stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode);
-}
-
-// In a directory everything else may lie about; these are what certificates are called.
-bool looks_like_certificate(std::string_view name) {
-    constexpr std::array kEndings = {".pem", ".crt", ".cer", ".der", ".cert",
-                                     ".p12", ".pfx", ".p7b", ".p7c"};
-    return std::any_of(kEndings.begin(), kEndings.end(),
-                       [&](const char* ending) { return name.ends_with(ending); });
-}
-
 bool only_helper_reads(std::string_view content) {
     return is_pkcs12(content) || is_pkcs7(content);
-}
-
-// What a pattern stands for, the prefix included, sorted.
-Result<std::vector<std::string>> find_files(const std::string& pattern) {
-    std::vector<std::string> found;
-    if (is_directory(pattern)) {
-        std::error_code error;
-        for (std::filesystem::directory_iterator it(pattern, error), end; !error && it != end;
-             it.increment(error)) {
-            if (looks_like_certificate(it->path().filename().string()) && found.size() < kFilesMax)
-                found.push_back(it->path().string());
-        }
-        if (error) return fail(errno_error(pattern, error.value()));
-    } else {
-        glob_t matches{};
-        if (::glob(pattern.c_str(), GLOB_NOSORT, nullptr, &matches) == 0) {
-            for (std::size_t i = 0; i < matches.gl_pathc && found.size() < kFilesMax; ++i)
-                if (!is_directory(matches.gl_pathv[i])) found.emplace_back(matches.gl_pathv[i]);
-        }
-        ::globfree(&matches);
-        // A pattern of no file at all, or a file that only a directory hides: the caller tries it.
-        if (found.empty() && pattern.find_first_of("*?[") == std::string::npos)
-            found.push_back(pattern);
-    }
-    std::sort(found.begin(), found.end());
-    return found;
 }
 
 // A pattern matches nothing, or its directory may not be looked at: Let's Encrypt's belong to root.
@@ -134,7 +94,7 @@ void CertificateSource::read_files(std::vector<Question>& questions) {
     const std::string prefix = on_disk("");
     std::set<std::string> done;
     for (const CertificateFileOptions& file : options_.files) {
-        const auto found = find_files(prefix + file.path);
+        const auto found = find_certificate_files(prefix + file.path);
         const bool none = !found || found->empty();
         if (none) {
             problem(found ? why_nothing(prefix, file.path) : found.error().context);

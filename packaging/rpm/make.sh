@@ -13,15 +13,15 @@ stage() {
         -DCMAKE_C_FLAGS_RELWITHDEBINFO= -DCMAKE_C_FLAGS="$flags" -DCMAKE_CXX_FLAGS="$flags" -DCMAKE_INSTALL_PREFIX=/usr \
         -DCMAKE_EXE_LINKER_FLAGS="-Wl,-z,relro -Wl,-z,now" -DCMAKE_INSTALL_SYSCONFDIR=/etc \
         -DCMAKE_CXX_COMPILER_LAUNCHER=ccache -DRIDGELINE_STATIC=ON -DRIDGELINE_TESTS=OFF -DRIDGELINE_PACKAGE=ON \
-        -DRIDGELINE_OLD_GLIBC=ON && ninja -C obj-rpm -j "$JOBS") >"$work/rpm.log" 2>&1 ||
+        -DRIDGELINE_OLD_GLIBC=ON -DCMAKE_SKIP_RPATH=ON && ninja -C obj-rpm -j "$JOBS") >"$work/rpm.log" 2>&1 ||
         { tail -40 "$work/rpm.log" >&2; fail "the build failed; all of it is in $work/rpm.log"; }
     rm -rf "$staged"
     DESTDIR=$staged cmake --install "$source/obj-rpm" >/dev/null
     local unit=$staged/usr/lib/systemd/system package kind program
     mkdir -p "$unit" "$staged"/usr/lib/{sysusers.d,tmpfiles.d} "$staged"/usr/lib/debug/usr/{bin,libexec/ridgeline} \
-        "$staged"/etc/ridgeline/{agent.d,agents.d,collector.d,rules.d}
+        "$staged"/etc/ridgeline/{agent.d,agents.d,collector.d,rules.d} "$staged"/var/lib/ridgeline-{agent,collector}
+    cp "$source"/systemd/*.service "$source"/systemd/*.timer "$unit/"
     for package in ridgeline-agent ridgeline-collector; do
-        cp "$source/systemd/$package.service" "$unit/"
         for kind in sysusers tmpfiles; do
             cp "$source/systemd/$package.$kind" "$staged/usr/lib/$kind.d/$package.conf"
         done
@@ -49,12 +49,16 @@ check_glibc() {
         fail "${1##*/} needs $newest: $(objdump -T "$1" | grep -F "$newest")"
 }
 
+# make_rpms REVISION DIRECTORY [COMPRESSION]
 make_rpms() {
-    say "rpm"
+    say "rpm, revision $1"
+    rm -rf "$work/rpms"
     rpmbuild -bb --quiet --define "_topdir $work/rpmbuild" --define "staged $staged" --define "_rpmdir $work/rpms" \
-        --define "version_given $version" --define "revision_given $revision" --define "_licensedir /usr/share/licenses" \
-        --define "_binary_payload w19.zstdio" --define "__os_install_post %{nil}" "$source/packaging/rpm/ridgeline.spec"
-    mv "$work"/rpms/*/*.rpm dist/
+        --define "version_given $version" --define "revision_given $1" \
+        --define "changelog_date $(LC_ALL=C TZ=UTC date -d "@$SOURCE_DATE_EPOCH" '+%a %b %d %Y')" --define "_licensedir /usr/share/licenses" \
+        --define "_binary_payload w${3:-19}.zstdio" --define "__os_install_post %{nil}" "$source/packaging/rpm/ridgeline.spec"
+    mkdir -p "$2"
+    mv "$work"/rpms/*/*.rpm "$2/"
 }
 
 # For hosts with neither: what the .rpms hold, and a script that puts it in place.
@@ -68,9 +72,9 @@ make_tarball() {
     rm -rf "$work/$name/root/usr/lib/debug"
     cp "$source/packaging/tarball/install" "$source/LICENSE" "$source/README.md" "$work/$name/"
     tar -C "$work" --sort=name --owner=0 --group=0 --numeric-owner --mtime="@$SOURCE_DATE_EPOCH" -c "$name" |
-        zstd -q -19 -f -o "dist/$name.tar.zst"
+        zstd -q -19 -f -o "$dist/$name.tar.zst"
 }
 
 stage
-make_rpms
+make_rpms "$revision" "$dist"
 make_tarball

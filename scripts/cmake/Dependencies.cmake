@@ -59,10 +59,31 @@ if(RIDGELINE_STATIC)
   ridgeline_use_archives(PkgConfig::SQLITE sqlite3)
   add_link_options(-static-libstdc++ -Wl,--gc-sections)
   if(RIDGELINE_OLD_GLIBC)
-    # libgcc's archive asks for _dl_find_object of glibc 2.35, libbsd's for arc4random of 2.36. The shared libgcc_s is
-    # on every host that has a libc.
-    add_library(ridgeline_old_glibc OBJECT ${PROJECT_SOURCE_DIR}/packaging/rpm/arc4random.c)
-    link_libraries(ridgeline_old_glibc $<TARGET_OBJECTS:ridgeline_old_glibc>)
+    # Of libmicrohttpd other distributions have other versions, or none.
+    ridgeline_use_archives(PkgConfig::MHD microhttpd)
+    add_library(ridgeline_gnutls_absent STATIC ${CMAKE_CURRENT_LIST_DIR}/gnutls_absent.c)
+    set_property(TARGET PkgConfig::MHD APPEND PROPERTY INTERFACE_LINK_LIBRARIES ridgeline_gnutls_absent)
+    ridgeline_use_archives(PkgConfig::ZLIB z)
+    # libcurl stays the host's, with its TLS and its certificates. Debian gives its symbols a version (CURL_OPENSSL_4)
+    # that no other distribution knows, so what is linked against is a library of the same names without one.
+    execute_process(COMMAND ${CMAKE_COMMAND} -E env LC_ALL=C ${CMAKE_NM} -D --defined-only ${CURL_LINK_LIBRARIES}
+      OUTPUT_VARIABLE curl_symbols COMMAND_ERROR_IS_FATAL ANY)
+    string(REGEX MATCHALL "curl_[a-z_]+" curl_names "${curl_symbols}")
+    list(REMOVE_DUPLICATES curl_names)
+    set(curl_definitions "")
+    foreach(name ${curl_names})
+      string(APPEND curl_definitions "void ${name}(void);\nvoid ${name}(void) {}\n")
+    endforeach()
+    file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/curl_names/names.c CONTENT "${curl_definitions}" @ONLY)
+    add_library(ridgeline_curl_names SHARED ${CMAKE_BINARY_DIR}/curl_names/names.c)
+    set_target_properties(ridgeline_curl_names PROPERTIES OUTPUT_NAME curl SOVERSION 4
+      LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/curl_names)
+    set_target_properties(PkgConfig::CURL PROPERTIES INTERFACE_LINK_LIBRARIES ridgeline_curl_names)
+    # libbsd's archive asks for arc4random of glibc 2.36, libgcc's for _dl_find_object of 2.35: the shared libgcc_s is on
+    # every host that has a libc.
+    add_library(ridgeline_old_glibc STATIC ${PROJECT_SOURCE_DIR}/packaging/rpm/arc4random.c)
+    set_property(TARGET PkgConfig::LIBZMQ APPEND PROPERTY INTERFACE_LINK_LIBRARIES ridgeline_old_glibc)
+    set_property(TARGET PkgConfig::LIBZMQ APPEND PROPERTY INTERFACE_LINK_OPTIONS -Wl,--undefined=arc4random)
   else()
     add_link_options(-static-libgcc)
   endif()

@@ -3,6 +3,7 @@
 import base64
 import os
 import pathlib
+import re
 import socket
 import ssl
 import struct
@@ -416,6 +417,68 @@ class Files(CertprobeCase):
             done = subprocess.run([CERTPROBE], input=text, capture_output=True, check=False, timeout=10)
             self.assertEqual(done.returncode, 2)
             self.assertEqual(done.stdout, b"")
+
+
+class Publish(CertprobeCase):
+    """certprobe publish, as ridgeline-certificates.service runs it."""
+
+    def setUp(self):
+        directory = tempfile.TemporaryDirectory(prefix="ridgeline-publish-")
+        self.addCleanup(directory.cleanup)
+        self.source = pathlib.Path(directory.name) / "live"
+        self.source.mkdir()
+        self.public = pathlib.Path(directory.name) / "public"
+
+    def publish(self, *patterns):
+        done = subprocess.run([CERTPROBE, "publish", self.public, *map(str, patterns)], capture_output=True, text=True,
+                              timeout=30, check=False)
+        return done.returncode, done.stderr
+
+    def published(self):
+        return {str(p.relative_to(self.public)): p.read_text() for p in self.public.rglob("*") if p.is_file()}
+
+    def place(self, path):
+        return str(path).lstrip("/")
+
+    def test_certificates_alone_leave_their_file(self):
+        bundle = self.source / "site.pem"
+        bundle.write_text("a text\n" + self.leaf.read_text() + self.key.read_text() + self.authority.root.read_text())
+        (self.source / "privkey.pem").write_text(self.key.read_text())
+        (self.source / "leaf.der").write_bytes(der(self.leaf))
+        for patterns in ([self.source], [self.source / "*"], [bundle, self.source / "*.der", self.source]):
+            code, told = self.publish(*patterns)
+            self.assertEqual(code, 0, told)
+            files = self.published()
+            self.assertEqual(sorted(files), sorted(map(self.place, (bundle, self.source / "leaf.der"))))
+            chain = re.findall(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----\n", files[self.place(bundle)], re.S)
+            self.assertEqual("".join(chain), files[self.place(bundle)])
+            self.assertEqual([ssl.PEM_cert_to_DER_cert(one) for one in chain], [der(self.leaf), der(self.authority.root)])
+
+    def test_what_is_gone_is_not_published_any_more(self):
+        for name in ("a.pem", "b.pem"):
+            (self.source / name).write_text(self.leaf.read_text())
+        self.assertEqual(self.publish(self.source)[0], 0)
+        (self.source / "a.pem").unlink()
+        (self.source / "b.pem").write_text("damaged\n-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
+        code, told = self.publish(self.source)
+        self.assertEqual((code, self.published()), (1, {}), told)
+        self.assertIn("b.pem", told)
+
+    def test_a_damaged_leaf_is_published_as_one(self):
+        (self.source / "a.pem").write_text("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n" + self.leaf.read_text())
+        self.assertEqual(self.publish(self.source)[0], 0)
+        self.assertEqual(len(ask({"path": self.public / self.place(self.source / "a.pem")})["chain"]), 1 + 1)
+
+    def test_what_it_is_told_wrongly(self):
+        self.assertEqual(self.publish()[0], 2)
+        for pattern, why in ((self.source / "gone.pem", "No such file"), (self.source / "*.crt", "no such file"),
+                             ("live/site.pem", "not an absolute path")):
+            with self.subTest(str(pattern)):
+                code, told = self.publish(pattern)
+                self.assertEqual(code, 1)
+                self.assertIn(why, told)
+        (self.source / "key.pem").write_text(self.key.read_text())
+        self.assertIn("no certificate in it", self.publish(self.source / "key.pem")[1])
 
 
 if __name__ == "__main__":

@@ -13,6 +13,18 @@ variable "token_parameter" {
   default     = "/ridgeline/enroll-token"
 }
 
+variable "reads_aws_metrics" {
+  description = "whether collector.toml has [[aws_metrics]]"
+  type        = bool
+  default     = false
+}
+
+variable "sns_topic_arns" {
+  description = "topics of the targets of type sns in collector.toml"
+  type        = list(string)
+  default     = []
+}
+
 data "aws_caller_identity" "current" {}
 data "aws_region" "current" {}
 
@@ -26,24 +38,42 @@ data "aws_iam_policy_document" "ec2" {
   }
 }
 
-# The collector's host: may write metrics into one namespace, and nothing else.
+# The collector's host: may write metrics into one namespace and, where that is configured, read metrics and tell topics.
 resource "aws_iam_role" "collector" {
   name               = "ridgeline-collector"
   assume_role_policy = data.aws_iam_policy_document.ec2.json
 }
 
+data "aws_iam_policy_document" "collector" {
+  statement {
+    actions   = ["cloudwatch:PutMetricData"]
+    resources = ["*"] # the action knows no resources; the namespace is what can be limited
+    condition {
+      test     = "StringEquals"
+      variable = "cloudwatch:namespace"
+      values   = [var.namespace]
+    }
+  }
+  dynamic "statement" {
+    for_each = var.reads_aws_metrics ? [1] : []
+    content {
+      actions   = ["cloudwatch:GetMetricData"]
+      resources = ["*"] # the action knows neither resources nor namespaces
+    }
+  }
+  dynamic "statement" {
+    for_each = length(var.sns_topic_arns) > 0 ? [1] : []
+    content {
+      actions   = ["sns:Publish"]
+      resources = var.sns_topic_arns
+    }
+  }
+}
+
 resource "aws_iam_role_policy" "collector" {
-  name = "put-metrics"
-  role = aws_iam_role.collector.id
-  policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = [{
-      Effect    = "Allow"
-      Action    = "cloudwatch:PutMetricData"
-      Resource  = "*" # the action knows no resources; the namespace is what can be limited
-      Condition = { StringEquals = { "cloudwatch:namespace" = var.namespace } }
-    }]
-  })
+  name   = "metrics"
+  role   = aws_iam_role.collector.id
+  policy = data.aws_iam_policy_document.collector.json
 }
 
 resource "aws_iam_instance_profile" "collector" {
