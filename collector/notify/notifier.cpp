@@ -44,6 +44,7 @@ void Notifier::take() {
 void Notifier::poll(bool may_send) {
     take();
     if (!may_send) return;
+    stored(outbox_.notice_acknowledged(suppressor_, to_unix_ms(clock_.wall_now())));
     for (const TargetConfig& target : outbox_.config().targets)
         send_due(target);
 }
