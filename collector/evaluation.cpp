@@ -116,6 +116,7 @@ std::vector<FiringCondition> Evaluation::firing() const {
 
 void Evaluation::commit(LogPosition position, std::vector<Transition> transitions) {
     const auto& hosts = engine_->known_hosts().all();
+    const std::size_t before = uncommitted_.size();
     for (Transition& transition : transitions) {
         if (const auto host = hosts.find(transition.host); host != hosts.end())
             transition.tags = host->second.record().tags;
@@ -136,6 +137,8 @@ void Evaluation::commit(LogPosition position, std::vector<Transition> transition
             on_transition_(*told);
             uncommitted_.push_back(*told);
         }
+        for (std::size_t i = before; on_unstored_ && i < uncommitted_.size(); ++i)
+            on_unstored_(uncommitted_[i]);
         // Nothing is lost while the process lives; after a restart they are worked out again from
         // the log. A bound all the same: the book may be away for days.
         if (uncommitted_.size() < kUncommittedMax) return;
@@ -144,8 +147,7 @@ void Evaluation::commit(LogPosition position, std::vector<Transition> transition
     log_.hold("rules", position);
     for (const Transition& transition : std::exchange(uncommitted_, {})) {
         ++stats_.transitions;
-        const bool told = transition.rule == std::string("collector.") + kUnstored &&
-                          transition.change == Change::fired;
+        const bool told = transition.rule == kNotStoredRule && transition.change == Change::fired;
         if (!told) on_transition_(transition);
     }
     if (!committed) return;

@@ -324,6 +324,14 @@ std::vector<const TargetConfig*> Outbox::targets_for(const Alert& alert,
     return found;
 }
 
+std::vector<std::string> Outbox::route(const Alert& alert,
+                                       const std::map<std::string, std::string>& tags) const {
+    std::vector<std::string> names;
+    for (const TargetConfig* target : targets_for(alert, tags, ""))
+        names.push_back(target->name);
+    return names;
+}
+
 Result<void> Outbox::take_one(const RecordedTransition& transition, const TagsOf& tags_of,
                               std::int64_t now_ms) {
     // What ended before anybody could have acted on it pages nobody.

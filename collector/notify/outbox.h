@@ -81,6 +81,9 @@ class Outbox {
     Result<std::optional<Message>> due(const std::string& target, const Suppressor& suppressor,
                                        std::int64_t now_ms);
     Result<void> settle(const Message& message, const Outcome& outcome, std::int64_t now_ms);
+    // The names of those who are told of the alert, by the routes.
+    std::vector<std::string> route(const Alert& alert,
+                                   const std::map<std::string, std::string>& tags) const;
     // Before due(): what people have acknowledged since the last time is due for the targets that
     // keep incidents of their own. Costs something only when there is such news, and at the start.
     Result<void> notice_acknowledged(const Suppressor& suppressor, std::int64_t now_ms);
