@@ -2,6 +2,7 @@
 
 #include <csignal>
 #include <iostream>
+#include <map>
 #include <optional>
 #include <random>
 
@@ -43,6 +44,9 @@ constexpr auto kNotifyLook = 500ms;
 constexpr auto kCheckpoint = 5s;
 constexpr auto kTick = 1s;
 constexpr const char* kRuleFiles = "rule_files_refused";
+constexpr const char* kHostTimes = "host_times_refused";
+// In a row: one that was held up is no clock that is off.
+constexpr std::uint64_t kBadTimesTold = 3;
 constexpr auto kHousekeeping = 60s;
 constexpr auto kStatusLook = 5s;
 constexpr auto kDeskLook = 1s;  // a silence that ends is on its alerts' timelines within a second
@@ -98,6 +102,7 @@ class Collector {
 
     void on_message(const ZmqListener::Sender& sender, std::string_view bytes);
     void on_newcomer(const ZmqListener::Sender& sender, std::string_view bytes);
+    void look_at_times(const std::string& host);
     void cut_flooding(const ZmqListener::Sender& sender);
     void send(const std::vector<Outgoing>& outgoing);
     void schedule_sync();
@@ -142,6 +147,7 @@ class Collector {
     Suppressors suppressors_;
     std::optional<NetworkSender> sender_;
     std::optional<Notifier> notifier_;
+    std::map<std::string, bool> times_refused_;  // by host, as it was told last in this run
     std::size_t bad_rule_files_ = 0;
     ViewParts view_parts_;
     std::optional<CollectorView> view_;
@@ -245,6 +251,7 @@ Result<void> Collector::open_notifier(const Rng& jitter) {
                                      ? std::map<std::string, std::string>{}
                                      : known->second.info.tags;
                       });
+    evaluation_->on_unstored([this](const Transition& t) { notifier_->tell_unstored(t); });
     if (config_.notify.targets.empty())
         log::notice("nobody is told of alerts: there is no [target.NAME] in the configuration");
     return {};
@@ -373,8 +380,30 @@ void Collector::on_message(const ZmqListener::Sender& sender, std::string_view b
     std::vector<Outgoing> outgoing;
     ingest_->on_message(sender.connection, sender.admission.id, bytes, outgoing);
     send(outgoing);
+    look_at_times(sender.admission.id);
     if (ingest_->flooding(sender.admission.id)) cut_flooding(sender);
     schedule_sync();
+}
+
+// A host whose clock is that wrong speaks, so it is not silent; but nothing of it is judged.
+void Collector::look_at_times(const std::string& host) {
+    const auto found = ingest_->hosts().find(host);
+    if (found == ingest_->hosts().end()) return;
+    const HostState& state = found->second;
+    const bool refused = state.bad_times >= kBadTimesTold;
+    if (!refused && (state.bad_times > 0 || state.batches == 0)) return;
+    const auto known = times_refused_.find(host);
+    if (known != times_refused_.end() && known->second == refused) return;
+    times_refused_[host] = refused;
+    if (refused) {
+        evaluation_->raise(
+            kHostTimes, host, Severity::p2,
+            "what " + host +
+                " samples is refused, its times are further off than [limits] future "
+                "and past allow; set its clock");
+    } else {
+        evaluation_->clear(kHostTimes, host);
+    }
 }
 
 void Collector::cut_flooding(const ZmqListener::Sender& sender) {
@@ -464,6 +493,8 @@ void Collector::on_transition(const Transition& transition) {
                 {"host", transition.host},
                 {"summary", transition.summary}});
     if (print_alerts_) std::cout << alert_line(transition) << std::endl;
+    if (transition.rule == kNotStoredRule && transition.change == Change::resolved && notifier_)
+        notifier_->stored_again();
 }
 
 ApiResponse Collector::answer(const ApiRequest& request) {
@@ -593,10 +624,13 @@ void Collector::retire_unenrolled() {
                      {{"directory", config_.listen.agents_dir.string()}, {"hosts", gone.size()}});
         return;
     }
-    for (const std::string& id : gone)
+    for (const std::string& id : gone) {
+        evaluation_->clear(kHostTimes, id);
+        times_refused_.erase(id);
         evaluation_->retire_host(id, id.starts_with(AwsMetricsConfig::kHostPrefix)
                                          ? "[[aws_metrics]] does not name it any more"
                                          : "the host is not enrolled any more");
+    }
 }
 
 }  // namespace

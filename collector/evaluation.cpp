@@ -20,21 +20,6 @@ constexpr const char* kUnstored = "alerts_not_stored";
 constexpr const char* kClock = "clock_set_back";
 constexpr const char* kOverflow = "rule_overflow";
 
-BatchTimes times_of(const LogBatch& batch) {
-    BatchTimes times{to_unix_ms(batch.received), INT64_MAX, INT64_MIN, batch.backlog};
-    for (const SampleGroup& group : batch.block.groups) {
-        if (group.timestamps_ms.empty()) continue;
-        times.oldest_ms = std::min(times.oldest_ms, group.timestamps_ms.front());
-        times.newest_ms = std::max(times.newest_ms, group.timestamps_ms.back());
-    }
-    // One without samples says that its host lives, and nothing of its clock.
-    if (times.newest_ms == INT64_MIN) {
-        times.oldest_ms = times.newest_ms = times.received_ms;
-        times.backlog = true;
-    }
-    return times;
-}
-
 bool worth_storing(const HostRecord& known, const HostRecord& stored) {
     return known.tags != stored.tags || known.heard_ms - stored.heard_ms >= kHeardStoredMs ||
            known.interval_ms > 2 * stored.interval_ms + 1000 ||
@@ -131,6 +116,7 @@ std::vector<FiringCondition> Evaluation::firing() const {
 
 void Evaluation::commit(LogPosition position, std::vector<Transition> transitions) {
     const auto& hosts = engine_->known_hosts().all();
+    const std::size_t before = uncommitted_.size();
     for (Transition& transition : transitions) {
         if (const auto host = hosts.find(transition.host); host != hosts.end())
             transition.tags = host->second.record().tags;
@@ -151,6 +137,8 @@ void Evaluation::commit(LogPosition position, std::vector<Transition> transition
             on_transition_(*told);
             uncommitted_.push_back(*told);
         }
+        for (std::size_t i = before; on_unstored_ && i < uncommitted_.size(); ++i)
+            on_unstored_(uncommitted_[i]);
         // Nothing is lost while the process lives; after a restart they are worked out again from
         // the log. A bound all the same: the book may be away for days.
         if (uncommitted_.size() < kUncommittedMax) return;
@@ -159,8 +147,7 @@ void Evaluation::commit(LogPosition position, std::vector<Transition> transition
     log_.hold("rules", position);
     for (const Transition& transition : std::exchange(uncommitted_, {})) {
         ++stats_.transitions;
-        const bool told = transition.rule == std::string("collector.") + kUnstored &&
-                          transition.change == Change::fired;
+        const bool told = transition.rule == kNotStoredRule && transition.change == Change::fired;
         if (!told) on_transition_(transition);
     }
     if (!committed) return;

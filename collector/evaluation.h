@@ -29,6 +29,9 @@ struct EvaluationStats {
     std::uint64_t commit_errors = 0;
 };
 
+// The collector's own alert that alerts cannot be stored.
+inline constexpr std::string_view kNotStoredRule = "collector.alerts_not_stored";
+
 struct EvaluationOptions {
     EngineLimits limits;
     // After a start, or a jump of the clock, so long nobody is silent.
@@ -40,6 +43,8 @@ struct EvaluationOptions {
 class Evaluation {
   public:
     using OnTransition = std::function<void(const Transition&)>;
+    // What cannot be stored, as it happens; it goes to the other handler when it is stored.
+    void on_unstored(OnTransition handler) { on_unstored_ = std::move(handler); }
 
     // `log` must outlive it. `on_transition` is told after the transition is in the alert book.
     static Result<std::unique_ptr<Evaluation>> open(Log& log, SeriesStoreOptions window,
@@ -100,6 +105,7 @@ class Evaluation {
     Log& log_;
     const Clock& clock_;
     OnTransition on_transition_;
+    OnTransition on_unstored_;
     SeriesStore series_;
     StoreHistory history_;
     std::unique_ptr<RuleEngine> engine_;

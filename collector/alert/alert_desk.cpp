@@ -120,6 +120,7 @@ Result<Alert> AlertDesk::acknowledge(std::int64_t id, const Actor& actor,
         return write_audit(actor, "alert.acknowledge", alert_subject(id), before, ack_words(alert));
     });
     RL_TRY(written);
+    ++acknowledgements_;
     return alert;
 }
 

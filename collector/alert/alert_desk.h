@@ -78,6 +78,7 @@ class AlertDesk final : public Suppressor {
     // Suppressor.
     std::optional<std::string> suppressed(const Alert& alert, WallTime now) const override;
     bool acknowledged(const Alert& alert) const override;
+    std::uint64_t acknowledgements() const override { return acknowledgements_; }
     // The silence that hides it now, or nullptr.
     const Silence* silence_of(const Alert& alert, std::int64_t now_ms) const;
 
@@ -100,6 +101,7 @@ class AlertDesk final : public Suppressor {
     const Clock& clock_;
     std::function<HostTags()> hosts_;
     std::map<std::int64_t, Silence> silences_;  // that have not ended, or not long ago
+    std::uint64_t acknowledgements_ = 0;
     bool noted_any_ = true;  // an alert may be marked as silenced: unknown after a start
 };
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -18,6 +19,8 @@ class Suppressor {
     virtual std::optional<std::string> suppressed(const Alert& alert, WallTime now) const = 0;
     // Somebody has taken it on: it is not told again and again.
     virtual bool acknowledged(const Alert& alert) const = 0;
+    // How often somebody has acknowledged something since the start: whether there is news.
+    virtual std::uint64_t acknowledgements() const { return 0; }
 };
 
 // All of them, as one.
@@ -35,6 +38,12 @@ class Suppressors final : public Suppressor {
         return std::any_of(all_.begin(), all_.end(), [&](const Suppressor* suppressor) {
             return suppressor->acknowledged(alert);
         });
+    }
+    std::uint64_t acknowledgements() const override {
+        std::uint64_t sum = 0;
+        for (const Suppressor* suppressor : all_)
+            sum += suppressor->acknowledgements();
+        return sum;
     }
 
   private:

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "collector/http/enrollment_api.h"
+#include "collector/http/openapi.h"
 #include "collector/http/prometheus_text.h"
 #include "common/base/clock.h"
 #include "common/base/units.h"
@@ -69,6 +70,7 @@ ApiResponse get_index() {
         "/healthz                  is it alive\n"
         "/readyz                   has it caught up with its log\n"
         "/metrics                  its own metrics; ?hosts=1: the newest sample of every series\n"
+        "/api/v1/openapi.json      what follows, described for programs\n"
         "/api/v1/hosts\n"
         "/api/v1/series            ?host=GLOB&metric=GLOB&attr.KEY=GLOB&limit=N&offset=N\n"
         "/api/v1/query             ?metric=NAME&host=GLOB&attr.KEY=GLOB&from=-15m&to=now&step=10s\n"
@@ -83,6 +85,9 @@ ApiResponse get_index() {
         "/api/v1/silences/preview  POST {matchers}\n"
         "/api/v1/silences/ID/expire, /extend   POST {for or until}\n"
         "/api/v1/rules\n"
+        "/api/v1/rules/explain     ?rule=ID&host=ID\n"
+        "/api/v1/notifications\n"
+        "/api/v1/cost              ?include=…&exclude=…&dimensions=…&period=…&naming=… what-if\n"
         "/api/v1/audit             ?author=GLOB&action=GLOB&since=-24h&limit=N&offset=N\n"
         "/api/v1/tokens            enrolment tokens; POST {ttl, max_uses, tags, endpoints} makes "
         "one\n"
@@ -240,6 +245,8 @@ ApiResponse handle_request(ApiModel& model, EnrollmentApi& enrollment, const Api
                            : ApiResponse{503, kText, why + "\n"};
     }
     if (request.path == "/metrics") return get_metrics(model, args);
+    if (request.path == "/api/v1/openapi.json")
+        return {200, "application/json", std::string(openapi_json())};
     if (request.path == "/api/v1/hosts") return get_hosts(model, args);
     if (request.path == "/api/v1/series") return get_series(model, args);
     if (request.path == "/api/v1/query") return get_query(model, args);

@@ -73,6 +73,7 @@ struct HostState {
     std::uint64_t duplicates = 0;
     std::uint64_t batches_lost = 0;
     std::uint64_t batches_deferred = 0;
+    std::uint64_t bad_times = 0;  // batches in a row that were refused for their samples' times
     std::uint64_t lost_in_epoch = 0;
     std::uint64_t epoch = 0;
 };

@@ -22,6 +22,8 @@ std::string_view word(Telling telling) {
             return "LOWERED";
         case Telling::again:
             return "STILL FIRING";
+        case Telling::acknowledged:
+            return "ACKNOWLEDGED";
         case Telling::resolved:
             return "RESOLVED";
         case Telling::was_firing:
@@ -67,8 +69,8 @@ std::size_t character_bytes(std::string_view text) {
 }  // namespace
 
 std::string_view to_string(Telling telling) {
-    constexpr std::array<std::string_view, 6> kNames = {"firing", "raised",   "lowered",
-                                                        "again",  "resolved", "was_firing"};
+    constexpr std::array<std::string_view, 7> kNames = {
+        "firing", "raised", "lowered", "again", "acknowledged", "resolved", "was_firing"};
     return kNames[static_cast<std::size_t>(telling)];
 }
 

@@ -11,10 +11,11 @@
 namespace ridgeline::collector {
 
 enum class Telling : std::uint8_t {
-    firing,   // for the first time
-    raised,   // graver than what was told
-    lowered,  // milder; nobody is woken for it
-    again,    // still, and nobody has acknowledged it
+    firing,        // for the first time
+    raised,        // graver than what was told
+    lowered,       // milder; nobody is woken for it
+    again,         // still, and nobody has acknowledged it
+    acknowledged,  // somebody has; for targets that keep incidents of their own
     resolved,
     was_firing,  // began and ended before anybody could be told
 };

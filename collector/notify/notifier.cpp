@@ -1,6 +1,8 @@
 #include "collector/notify/notifier.h"
 
+#include <algorithm>
 #include <optional>
+#include <utility>
 
 #include "collector/aws/curl_client.h"
 #include "common/log/log.h"
@@ -10,6 +12,26 @@ namespace ridgeline::collector {
 namespace {
 
 constexpr std::size_t kTakenAtOnce = 500;
+// Past the outbox; what is beyond is told by the outbox in its turn.
+constexpr std::size_t kDirectMax = 1000;
+
+Alert alert_of(const Transition& transition) {
+    Alert alert;
+    alert.key = transition.key;
+    alert.rule = transition.rule;
+    alert.host = transition.host;
+    alert.attributes = transition.attributes;
+    alert.severity = transition.severity;
+    alert.since_ms = transition.since_ms;
+    alert.fired_ms = transition.time_ms;
+    alert.value = transition.value;
+    alert.threshold = transition.threshold;
+    alert.unit = transition.unit;
+    alert.summary = transition.summary;
+    alert.runbook = transition.runbook;
+    alert.tags = transition.tags;
+    return alert;
+}
 
 }  // namespace
 
@@ -44,8 +66,88 @@ void Notifier::take() {
 void Notifier::poll(bool may_send) {
     take();
     if (!may_send) return;
-    for (const TargetConfig& target : outbox_.config().targets)
+    stored(outbox_.notice_acknowledged(suppressor_, to_unix_ms(clock_.wall_now())));
+    for (const TargetConfig& target : outbox_.config().targets) {
+        send_direct(target);
         send_due(target);
+    }
+}
+
+void Notifier::tell_unstored(const Transition& transition) {
+    if (transition.change != Change::fired && transition.change != Change::raised) return;
+    const Alert alert = alert_of(transition);
+    if (suppressor_.suppressed(alert, clock_.wall_now())) return;
+    const Telling telling = transition.change == Change::raised ? Telling::raised : Telling::firing;
+    for (const std::string& name : outbox_.route(alert, tags_of_(alert.host))) {
+        Direct& direct = direct_[name];
+        if (direct.waiting.size() < kDirectMax) direct.waiting.push_back({telling, alert, 0});
+    }
+}
+
+void Notifier::stored_again() {
+    for (auto& [name, direct] : direct_) {
+        for (auto& [key, alert] : std::exchange(direct.told, {})) {
+            alert.state = AlertState::resolved;
+            alert.resolved_ms = to_unix_ms(clock_.wall_now());
+            direct.waiting.push_back({Telling::resolved, std::move(alert), 0});
+        }
+    }
+}
+
+void Notifier::send_direct(const TargetConfig& target) {
+    const auto found = direct_.find(target.name);
+    if (found == direct_.end() || busy_.contains(target.name)) return;
+    Direct& direct = found->second;
+    const std::int64_t now = to_unix_ms(clock_.wall_now());
+    if (now < direct.not_before_ms) return;
+    if (!direct.under_way) {
+        if (direct.waiting.empty()) return;
+        Message message;
+        message.target = target.name;
+        message.group = "not stored";
+        message.key = "direct-" + target.name + "-" + std::to_string(now);
+        message.items = std::exchange(direct.waiting, {});
+        const auto fires = [](const MessageItem& item) {
+            return item.alert.state == AlertState::firing;
+        };
+        std::stable_sort(message.items.begin(), message.items.end(),
+                         [&](const MessageItem& a, const MessageItem& b) {
+                             return std::pair(!fires(a), a.alert.severity) <
+                                    std::pair(!fires(b), b.alert.severity);
+                         });
+        message.firing = static_cast<std::size_t>(
+            std::count_if(message.items.begin(), message.items.end(), fires));
+        message.gravest = message.items.front().alert.severity;
+        direct.under_way = std::move(message);
+    }
+    busy_.insert(target.name);
+    sender_.send(target, *direct.under_way, [this, name = target.name](const Outcome& outcome) {
+        settle_direct(name, outcome);
+    });
+}
+
+void Notifier::settle_direct(const std::string& target, const Outcome& outcome) {
+    busy_.erase(target);
+    Direct& direct = direct_[target];
+    const std::int64_t now = to_unix_ms(clock_.wall_now());
+    if (outcome.kind == Outcome::Kind::retry) {
+        direct.not_before_ms =
+            now + std::max(retry_delay(++direct.attempts, 0),
+                           outcome.retry_after.value_or(std::chrono::milliseconds{0}))
+                      .count();
+        return;
+    }
+    if (outcome.kind == Outcome::Kind::refused)
+        log::error("a notification was refused", {{"target", target}, {"error", outcome.detail}});
+    const TargetConfig* config = outbox_.config().target(target);
+    if (config != nullptr && config->type == TargetType::pagerduty) {
+        for (const MessageItem& item : direct.under_way->items) {
+            if (item.alert.state == AlertState::firing) direct.told[item.alert.key] = item.alert;
+        }
+    }
+    direct.under_way.reset();
+    direct.attempts = 0;
+    direct.not_before_ms = now + (config == nullptr ? 0 : config->min_gap.count());
 }
 
 void Notifier::send_due(const TargetConfig& target) {

@@ -2,13 +2,17 @@
 // due, writes down what came of it. Loop thread.
 #pragma once
 
+#include <map>
+#include <optional>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "collector/alert/alert_book.h"
 #include "collector/alert/suppression.h"
 #include "collector/notify/outbox.h"
 #include "collector/notify/sender.h"
+#include "collector/rule/transition.h"
 #include "common/base/clock.h"
 
 namespace ridgeline::collector {
@@ -24,6 +28,12 @@ class Notifier {
     void poll(bool may_send);
     void change(NotifyConfig config);
 
+    // Of an alert that cannot be stored now: whom its routes name is told past the outbox, with
+    // what else waits. Kept in memory, so at most once a life of the process; the outbox tells of
+    // it in its turn once it is stored. Then stored_again() ends the incidents that this began.
+    void tell_unstored(const Transition& transition);
+    void stored_again();
+
     Outbox& outbox() { return outbox_; }
     std::uint64_t storage_errors() const { return storage_errors_; }
 
@@ -32,6 +42,16 @@ class Notifier {
     void send_due(const TargetConfig& target);
     void settle(const Message& message, const Outcome& outcome);
     bool stored(const Result<void>& result);
+    // Past the outbox, of one target.
+    struct Direct {
+        std::vector<MessageItem> waiting;
+        std::optional<Message> under_way;   // until it is taken or refused
+        std::map<std::string, Alert> told;  // by key; of targets that keep incidents
+        int attempts = 0;
+        std::int64_t not_before_ms = 0;
+    };
+    void send_direct(const TargetConfig& target);
+    void settle_direct(const std::string& target, const Outcome& outcome);
 
     Outbox outbox_;
     AlertBook& book_;
@@ -41,6 +61,7 @@ class Notifier {
     Outbox::TagsOf tags_of_;
     std::set<std::string> busy_;  // targets with a message under way
     std::uint64_t storage_errors_ = 0;
+    std::map<std::string, Direct> direct_;  // by target
 };
 
 // Sends a marked message to `target` and waits for the answer.

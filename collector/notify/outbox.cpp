@@ -35,7 +35,7 @@ CREATE INDEX IF NOT EXISTS thread_due ON thread(target, due_ms);
 CREATE TABLE IF NOT EXISTS item(
   thread INTEGER NOT NULL REFERENCES thread(id), alert INTEGER NOT NULL, transition_id INTEGER NOT NULL,
   since_ms INTEGER NOT NULL, told INTEGER NOT NULL, changed INTEGER NOT NULL, held INTEGER NOT NULL,
-  is_now TEXT NOT NULL, PRIMARY KEY(thread, alert)) WITHOUT ROWID;
+  is_now TEXT NOT NULL, acked INTEGER NOT NULL DEFAULT 0, PRIMARY KEY(thread, alert)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS item_alert ON item(alert);
 )sql";
 
@@ -173,6 +173,10 @@ Result<Outbox::Opened> Outbox::open(const std::filesystem::path& file, NotifyCon
                             ": written by a newer version of ridgeline-collector; "
                             "it is left as it is");
         RL_TRY(database.execute(kSchema));
+        if (version == 1) {
+            RL_TRY(
+                database.execute("ALTER TABLE item ADD COLUMN acked INTEGER NOT NULL DEFAULT 0"));
+        }
         RL_TRY(database.execute("PRAGMA user_version = " + std::to_string(kSchemaVersion)));
         Outbox outbox(std::move(database));
         RL_TRY(outbox.load());
@@ -320,6 +324,14 @@ std::vector<const TargetConfig*> Outbox::targets_for(const Alert& alert,
     return found;
 }
 
+std::vector<std::string> Outbox::route(const Alert& alert,
+                                       const std::map<std::string, std::string>& tags) const {
+    std::vector<std::string> names;
+    for (const TargetConfig* target : targets_for(alert, tags, ""))
+        names.push_back(target->name);
+    return names;
+}
+
 Result<void> Outbox::take_one(const RecordedTransition& transition, const TagsOf& tags_of,
                               std::int64_t now_ms) {
     // What ended before anybody could have acted on it pages nobody.
@@ -429,7 +441,7 @@ Result<std::vector<Outbox::Item>> Outbox::items(std::int64_t thread) {
     RL_ASSIGN_OR_RETURN(
         Statement statement,
         database_.prepare("SELECT alert, transition_id, since_ms, told, changed, held, "
-                          "is_now FROM item WHERE thread = ? ORDER BY alert"));
+                          "is_now, acked FROM item WHERE thread = ? ORDER BY alert"));
     statement.bind(1, thread);
     std::vector<Item> found;
     for (;;) {
@@ -437,19 +449,21 @@ Result<std::vector<Outbox::Item>> Outbox::items(std::int64_t thread) {
         if (!row) return found;
         found.push_back({statement.integer(0), statement.integer(1), statement.integer(2),
                          static_cast<int>(statement.integer(3)), statement.integer(4) != 0,
-                         statement.integer(5) != 0, decode(statement.text(6))});
+                         statement.integer(5) != 0, decode(statement.text(6)),
+                         statement.integer(7) != 0});
     }
 }
 
 Result<void> Outbox::write(std::int64_t thread, const Item& item) {
     RL_ASSIGN_OR_RETURN(
         Statement statement,
-        database_.prepare("INSERT OR REPLACE INTO item VALUES(?, ?, ?, ?, ?, ?, ?, ?)"));
+        database_.prepare("INSERT OR REPLACE INTO item VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)"));
     statement.bind(1, thread).bind(2, item.alert).bind(3, item.transition).bind(4, item.since_ms);
     statement.bind(5, std::int64_t{item.told})
         .bind(6, std::int64_t{item.changed})
         .bind(7, std::int64_t{item.held})
-        .bind(8, encode(item.is));
+        .bind(8, encode(item.is))
+        .bind(9, std::int64_t{item.acked});
     RL_TRY(statement.step());
     return {};
 }
@@ -491,6 +505,29 @@ Result<void> Outbox::reschedule(std::int64_t thread, std::int64_t last_ms) {
     return set_due(thread, due);
 }
 
+Result<void> Outbox::notice_acknowledged(const Suppressor& suppressor, std::int64_t now_ms) {
+    const std::uint64_t made = suppressor.acknowledgements();
+    if (acknowledgements_ == made) return {};
+    auto noticed = in_transaction([&]() -> Result<void> {
+        for (const TargetConfig& target : config_.targets) {
+            if (!per_alert(target)) continue;
+            RL_ASSIGN_OR_RETURN(const auto all, threads(target.name, kNever));
+            for (const Thread& thread : all) {
+                RL_ASSIGN_OR_RETURN(const auto of_thread, items(thread.id));
+                const bool news =
+                    std::any_of(of_thread.begin(), of_thread.end(), [&](const Item& item) {
+                        return fires(item.is) && item.told != 0 && !item.acked &&
+                               suppressor.acknowledged(item.is);
+                    });
+                if (news) RL_TRY(set_due(thread.id, std::min(thread.due_ms, now_ms)));
+            }
+        }
+        return {};
+    });
+    if (noticed) acknowledgements_ = made;
+    return noticed;
+}
+
 Result<std::optional<Message>> Outbox::due(const std::string& target, const Suppressor& suppressor,
                                            std::int64_t now_ms) {
     const TargetConfig* config = config_.target(target);
@@ -529,8 +566,12 @@ Result<std::optional<Message>> Outbox::compose(const TargetConfig& target, const
             telling = item.told != 0 ? Telling::resolved : Telling::was_firing;
         } else if (item.told == 0) {
             telling = Telling::firing;
-        } else if (item.changed && severity != item.told) {
-            telling = severity < item.told ? Telling::raised : Telling::lowered;
+        } else if (item.changed && severity < item.told) {
+            telling = Telling::raised;
+        } else if (per_alert(target) && !item.acked && suppressor.acknowledged(item.is)) {
+            telling = Telling::acknowledged;
+        } else if (item.changed && severity > item.told) {
+            telling = Telling::lowered;
         } else if (repeat.count() > 0 && now_ms >= thread.last_ms + repeat.count() &&
                    !per_alert(target) && !suppressor.acknowledged(item.is)) {
             telling = Telling::again;
@@ -579,6 +620,9 @@ Result<void> Outbox::settle(const Message& message, const Outcome& outcome, std:
             case Outcome::Kind::accepted:
                 ++stats_.sent;
                 RL_TRY(mark_told(message, outcome, now_ms));
+                // It may have been acknowledged before it was told.
+                if (per_alert(*target) && message.firing > 0)
+                    RL_TRY(set_due(message.thread, now_ms + config_.interval.count()));
                 state = {0, 0, now_ms, 0, state.given_up, ""};
                 if (std::exchange(state.given_up, false))
                     RL_TRY(own_alert(*target, AlertState::resolved, now_ms));
@@ -627,6 +671,9 @@ Result<void> Outbox::mark_told(const Message& message, const Outcome& outcome,
         if (at == all.end()) continue;
         at->told = fires(told.alert) ? static_cast<int>(told.alert.severity) : 0;
         at->held = false;
+        // One that got graver is nobody's again.
+        at->acked =
+            told.telling == Telling::acknowledged || (at->acked && told.telling != Telling::raised);
         at->changed = at->transition != told.transition;  // something happened meanwhile
         if (!at->changed && !fires(at->is)) {
             RL_TRY(remove(message.thread, at->alert));
@@ -659,6 +706,9 @@ Result<void> Outbox::give_up(const TargetConfig& target, const Message& message,
                 }
             }
         }
+        // That somebody has it already wakes nobody else.
+        std::erase_if(
+            untold, [](const MessageItem& item) { return item.telling == Telling::acknowledged; });
         for (const MessageItem& item : untold)
             RL_TRY(put(*stand_in, group_of(config_, *stand_in, item.alert, {}), item.alert,
                        item.transition, now_ms));

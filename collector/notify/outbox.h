@@ -58,7 +58,7 @@ struct TargetState {
 
 class Outbox {
   public:
-    static constexpr int kSchemaVersion = 1;
+    static constexpr int kSchemaVersion = 2;
     // The random part of a back-off, in [0, 1).
     using Jitter = std::function<double()>;
     using TagsOf = std::function<std::map<std::string, std::string>(const std::string& host)>;
@@ -81,6 +81,12 @@ class Outbox {
     Result<std::optional<Message>> due(const std::string& target, const Suppressor& suppressor,
                                        std::int64_t now_ms);
     Result<void> settle(const Message& message, const Outcome& outcome, std::int64_t now_ms);
+    // The names of those who are told of the alert, by the routes.
+    std::vector<std::string> route(const Alert& alert,
+                                   const std::map<std::string, std::string>& tags) const;
+    // Before due(): what people have acknowledged since the last time is due for the targets that
+    // keep incidents of their own. Costs something only when there is such news, and at the start.
+    Result<void> notice_acknowledged(const Suppressor& suppressor, std::int64_t now_ms);
     const NotifyConfig& config() const { return config_; }
     const OutboxStats& stats() const { return stats_; }
     Result<std::vector<TargetState>> targets();
@@ -102,6 +108,7 @@ class Outbox {
         bool changed = false;
         bool held = false;  // was suppressed when it could have been told
         Alert is;
+        bool acked = false;  // that it is acknowledged was told
     };
     struct Thread {
         std::int64_t id = 0;
@@ -145,6 +152,7 @@ class Outbox {
     std::int64_t cursor_ = 0;
     std::map<std::string, Target> states_;
     OutboxStats stats_;
+    std::optional<std::uint64_t> acknowledgements_;  // that were noticed
 };
 
 struct Outbox::Opened {

@@ -6,12 +6,14 @@
 #include <cstdio>
 #include <ctime>
 #include <random>
+#include <span>
 
 #include <mbedtls/base64.h>
 #include <mbedtls/md.h>
 #include <nlohmann/json.hpp>
 
 #include "collector/aws/sigv4.h"
+#include "common/base/crc32c.h"
 #include "common/base/units.h"
 
 namespace ridgeline::collector {
@@ -252,30 +254,44 @@ const char* pagerduty_severity(Severity severity) {
     return "error";
 }
 
+// The same for an alert's whole life. Two collectors may count their alerts alike, so what it is
+// about is in it as well.
+std::string dedup_key(const Alert& alert) {
+    std::array<char, 9> about{};
+    std::snprintf(about.data(), about.size(), "%08x", crc32c(std::as_bytes(std::span(alert.key))));
+    return "ridgeline-" + std::to_string(alert.id) + "-" + about.data();
+}
+
+const char* pagerduty_action(const MessageItem& item) {
+    if (item.telling == Telling::acknowledged) return "acknowledge";
+    return fires(item) ? "trigger" : "resolve";
+}
+
 std::vector<HttpRequest> pagerduty(const TargetConfig& target, const std::string& secret,
                                    const Message& message) {
     std::vector<HttpRequest> requests;
     for (const MessageItem& item : message.items) {
         const Alert& alert = item.alert;
-        Json event = {
-            {"routing_key", secret},
-            {"event_action", fires(item) ? "trigger" : "resolve"},
-            {"dedup_key", "ridgeline-" + (message.is_test ? "test" : std::to_string(alert.id))}};
-        if (fires(item)) {
+        Json event = {{"routing_key", secret},
+                      {"event_action", pagerduty_action(item)},
+                      {"dedup_key", message.is_test ? "ridgeline-test" : dedup_key(alert)}};
+        if (fires(item) && item.telling != Telling::acknowledged) {
             const std::string what =
                 alert.summary.empty() ? alert.rule + " on " + alert.host : alert.summary;
             event["client"] = "Ridgeline";
-            event["payload"] = {{"summary", clean(what, kPagerDutySummaryMax)},
-                                {"source", clean(alert.host, 255)},
-                                {"severity", pagerduty_severity(alert.severity)},
-                                {"timestamp", rfc3339(alert.since_ms)},
-                                {"component", clean(alert.rule, 255)},
-                                {"custom_details",
-                                 {{"rule", alert.rule},
-                                  {"attributes", attributes_of(alert)},
-                                  {"value", alert.value},
-                                  {"threshold", alert.threshold},
-                                  {"unit", alert.unit}}}};
+            event["payload"] = {
+                {"summary", clean(what, kPagerDutySummaryMax)},
+                // Required: what is about no single host comes from its rule.
+                {"source", clean(alert.host.empty() ? alert.rule : alert.host, 255)},
+                {"severity", pagerduty_severity(alert.severity)},
+                {"timestamp", rfc3339(alert.since_ms)},
+                {"component", clean(alert.rule, 255)},
+                {"custom_details",
+                 {{"rule", alert.rule},
+                  {"attributes", attributes_of(alert)},
+                  {"value", alert.value},
+                  {"threshold", alert.threshold},
+                  {"unit", alert.unit}}}};
             if (alert.runbook.starts_with("https://"))
                 event["links"] = Json::array({{{"href", alert.runbook}, {"text", "runbook"}}});
         }
@@ -364,6 +380,16 @@ std::string text_of(const Message& message) {
         text += "  since: " + rfc3339(alert.since_ms) + "\n";
         if (!alert.runbook.empty()) text += "  runbook: " + clean(alert.runbook, 500) + "\n";
     }
+    return text;
+}
+
+// At most so many bytes, and no part of a UTF-8 character.
+std::string cut(std::string text, std::size_t bytes_max) {
+    if (text.size() <= bytes_max) return text;
+    std::size_t end = bytes_max;
+    while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0U) == 0x80)
+        --end;
+    text.resize(end);
     return text;
 }
 
@@ -514,7 +540,7 @@ Result<HttpRequest> sns_request(const TargetConfig& target, const Message& messa
         {"Version", "2010-03-31"},
         {"TopicArn", target.topic_arn},
         {"Subject", subject},
-        {"Message", text_of(message).substr(0, kSnsMessageMax)},
+        {"Message", cut(text_of(message), kSnsMessageMax)},
     };
     if (target.topic_arn.ends_with(".fifo")) {
         fields.push_back({"MessageGroupId", "ridgeline"});

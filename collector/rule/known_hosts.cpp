@@ -4,6 +4,21 @@
 
 namespace ridgeline::collector {
 
+BatchTimes times_of(const LogBatch& batch) {
+    BatchTimes times{to_unix_ms(batch.received), INT64_MAX, INT64_MIN, batch.backlog};
+    for (const SampleGroup& group : batch.block.groups) {
+        if (group.timestamps_ms.empty()) continue;
+        times.oldest_ms = std::min(times.oldest_ms, group.timestamps_ms.front());
+        times.newest_ms = std::max(times.newest_ms, group.timestamps_ms.back());
+    }
+    // One without samples says that its host lives, and nothing of its clock.
+    if (times.newest_ms == INT64_MIN) {
+        times.oldest_ms = times.newest_ms = times.received_ms;
+        times.backlog = true;
+    }
+    return times;
+}
+
 void KnownHost::on_batch(const BatchTimes& batch) {
     on_alive(batch.received_ms);
     if (batch.backlog) return;

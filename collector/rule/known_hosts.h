@@ -33,6 +33,7 @@ struct BatchTimes {
     std::int64_t newest_ms = 0;
     bool backlog = false;
 };
+BatchTimes times_of(const LogBatch& batch);
 
 class KnownHost {
   public:

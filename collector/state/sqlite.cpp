@@ -1,5 +1,8 @@
 #include "collector/state/sqlite.h"
 
+#include <array>
+#include <fstream>
+
 #include <sqlite3.h>
 
 namespace ridgeline::collector {
@@ -11,6 +14,29 @@ tl::unexpected<Error> database_fail(sqlite3* database, std::string_view what) {
     const bool damaged = code == SQLITE_CORRUPT || code == SQLITE_NOTADB;
     return fail(damaged ? Errc::corrupt : Errc::io,
                 std::string(what) + ": " + sqlite3_errmsg(database));
+}
+
+// Whether the file has fewer pages than its header counts (sqlite.org/fileformat2.html, 1.3).
+// SQLite sees that only when it comes to one that is missing, which may be with every write. While
+// there is a write-ahead log, the rest may be in that.
+bool is_cut_short(const std::filesystem::path& file) {
+    std::error_code error;
+    const auto size = std::filesystem::file_size(file, error);
+    if (error || size == 0) return false;
+    const auto log_size = std::filesystem::file_size(file.string() + "-wal", error);
+    if (!error && log_size > 0) return false;
+    std::array<unsigned char, 100> header{};
+    std::ifstream in(file, std::ios::binary);
+    if (!in.read(reinterpret_cast<char*>(header.data()), header.size())) return true;
+    const auto number = [&](std::size_t at, std::size_t bytes) {
+        std::uint64_t value = 0;
+        for (std::size_t i = 0; i < bytes; ++i)
+            value = value << 8U | header[at + i];
+        return value;
+    };
+    const std::uint64_t page = number(16, 2) == 1 ? 65'536 : number(16, 2);
+    const bool counted = number(24, 4) == number(92, 4);  // else by a version that did not
+    return counted && page * number(28, 4) > size;
 }
 
 }  // namespace
@@ -69,6 +95,7 @@ bool Statement::is_null(int column) const {
 }
 
 Result<Database> Database::open(const std::filesystem::path& file, Durability durability) {
+    if (is_cut_short(file)) return fail(Errc::corrupt, file.string() + ": cut short");
     Database database;
     sqlite3* raw = nullptr;
     const int code =

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "collector/trial/rule_run.h"
+#include "collector/trial/replay_clock.h"
 
 namespace ridgeline::collector {
 
@@ -110,8 +110,17 @@ Result<ReplayReport> replay_log(StoredLog& log, WallTime from, std::optional<Wal
     }
     WallTime trimmed = report.run_up_from;
     std::vector<std::vector<Transition>> transitions;
+    const auto tell = [&] {
+        for (std::size_t i = 0; i < ledgers.size() && i < transitions.size(); ++i) {
+            for (const Transition& transition : transitions[i])
+                ledgers[i].take(transition);
+            transitions[i].clear();
+        }
+    };
+    ReplayInput input(log);
+    ReplayClock clock(run);
     for (;;) {
-        RL_ASSIGN_OR_RETURN(const auto batch, log.next());
+        RL_ASSIGN_OR_RETURN(const auto batch, input.next());
         if (!batch || (to && batch->received > *to)) break;
         if (batch->received < report.run_up_from) continue;
         if (batch->received >= from) {
@@ -120,17 +129,17 @@ Result<ReplayReport> replay_log(StoredLog& log, WallTime from, std::optional<Wal
             report.samples_late += late_samples(*batch);
             if (!to) report.to = std::max(report.to, batch->received);
         }
+        RL_TRY(clock.advance(batch->received, input, transitions));
         run.take(*batch, transitions);
-        for (std::size_t i = 0; i < ledgers.size(); ++i) {
-            for (const Transition& transition : transitions[i])
-                ledgers[i].take(transition);
-            transitions[i].clear();
-        }
+        tell();
         if (batch->received >= trimmed + kTrimEvery) {
             trimmed = batch->received;
             run.trim(trimmed);
         }
     }
+    clock.finish(report.to, transitions);
+    tell();
+    report.absences = clock.absences();
     report.log = log.stats();
     for (Ledger& ledger : ledgers)
         report.results.push_back(ledger.finish());

@@ -2,7 +2,8 @@
 //
 // Reads the log from end to end as the service does, on the times in it, with memory for the rules'
 // own horizon and no more. Alerts that were firing before the beginning are known only as far as
-// the run-up before it shows them.
+// the run-up before it shows them. Between the batches time passes: silent hosts, missing data and
+// fleets are judged as by the service's clock (replay_clock.h).
 #pragma once
 
 #include <cstdint>
@@ -13,6 +14,7 @@
 
 #include "collector/log/stored_log.h"
 #include "collector/rule/engine.h"
+#include "collector/trial/replay_clock.h"
 #include "common/base/clock.h"
 #include "common/base/result.h"
 
@@ -50,6 +52,7 @@ struct ReplayReport {
     std::uint64_t samples = 0;
     std::uint64_t samples_late = 0;  // received so long after their time that they page nobody
     StoredLogStats log;
+    std::vector<Absence> absences;      // of the collector, the run-up's too
     std::vector<ReplayResult> results;  // one for each set of rules
     // The log does not reach back to `from`.
     bool cut_short() const { return !oldest || *oldest > from; }

@@ -84,6 +84,14 @@ void print_remarks(const ReplayReport& report, const ReplayResult& result, std::
         << " after their time. As in the service they moved the rules' states, and an alert was "
            "told of only\nif it still held when the data was live again; "
         << result.episodes << " that had begun and ended by then would have paged nobody.\n";
+    if (!report.absences.empty()) {
+        const Absence& last = report.absences.back();
+        out << "The collector was away " << report.absences.size() << " times, last from "
+            << format_rfc3339(last.from) << " to " << format_rfc3339(last.to)
+            << ": hosts went on sampling. As after a start, nobody is taken for silent then or "
+               "in the "
+            << format_duration(ReplayClock::kGrace) << " after.\n";
+    }
     if (report.log.records_skipped + report.log.segments_skipped > 0) {
         out << "Left out: " << report.log.records_skipped << " damaged records and "
             << report.log.segments_skipped << " files; see ridgeline-collector log verify.\n";
@@ -152,6 +160,12 @@ std::string to_json(const ReplayReport& report, const ReplayResult& result,
     json.field("cut_short", report.cut_short());
     json.field("batches", report.batches).field("samples", report.samples);
     json.field("samples_late", report.samples_late).field("episodes", result.episodes);
+    json.key("collector_away").begin_array();
+    for (const Absence& absence : report.absences) {
+        json.begin_object().field("from", format_rfc3339(absence.from));
+        json.field("to", format_rfc3339(absence.to)).end_object();
+    }
+    json.end_array();
     json.field("records_skipped", report.log.records_skipped);
     json.field("segments_skipped", report.log.segments_skipped);
     json.field("alerts_left_out", result.alerts_left_out);
@@ -202,7 +216,8 @@ Result<Asked> read_options(const ReplayCommandOptions& options,
     Asked asked;
     RL_ASSIGN_OR_RETURN(asked.from, parse_time(options.from, now));
     if (!options.to.empty()) {
-        RL_ASSIGN_OR_RETURN(asked.to, parse_time(options.to, now));
+        RL_ASSIGN_OR_RETURN(const WallTime to, parse_time(options.to, now));
+        asked.to = std::min(to, now);  // nobody has been silent in the time to come
         if (*asked.to <= asked.from)
             return fail(Errc::invalid_argument, "--to must lie after --from");
     }

@@ -12,6 +12,8 @@ std::size_t RuleRun::add(std::vector<Rule> rules) {
 void RuleRun::take(const LogBatch& batch, std::vector<std::vector<Transition>>& out) {
     out.resize(engines_.size());
     const std::int64_t received_ms = to_unix_ms(batch.received);
+    for (std::size_t i = 0; i < engines_.size(); ++i)
+        engines_[i]->on_batch(*batch.host, times_of(batch), out[i]);
     series_.append(batch, [&](const SeriesStore::NewSamples& fresh) {
         for (std::size_t i = 0; i < engines_.size(); ++i) {
             engines_[i]->on_samples(
@@ -21,6 +23,17 @@ void RuleRun::take(const LogBatch& batch, std::vector<std::vector<Transition>>& 
     });
     for (std::size_t i = 0; i < engines_.size(); ++i)
         engines_[i]->finish_batch(out[i]);
+}
+
+void RuleRun::start_ticks(std::int64_t now_ms, std::int64_t grace_ms) {
+    for (const auto& engine : engines_)
+        engine->start_ticks(now_ms, grace_ms);
+}
+
+void RuleRun::tick(std::int64_t now_ms, std::vector<std::vector<Transition>>& out) {
+    out.resize(engines_.size());
+    for (std::size_t i = 0; i < engines_.size(); ++i)
+        engines_[i]->on_tick(now_ms, out[i]);
 }
 
 void RuleRun::trim(WallTime now) {

@@ -22,6 +22,11 @@ class RuleRun {
     std::size_t add(std::vector<Rule> rules);
     // `out`: a list of transitions for each set of rules.
     void take(const LogBatch& batch, std::vector<std::vector<Transition>>& out);
+    // As the service's clock drives it: time runs from now on; then every kTickMs. Until the first
+    // start_ticks() nobody is taken for silent and no fleet is judged.
+    static constexpr std::int64_t kTickMs = 1000;
+    void start_ticks(std::int64_t now_ms, std::int64_t grace_ms);
+    void tick(std::int64_t now_ms, std::vector<std::vector<Transition>>& out);
     // Drops what has left the window.
     void trim(WallTime now);
 

@@ -39,6 +39,7 @@ class TestReader {
         else
             table_.error_at("start", "start: " + start.error().context);
         interval_ = table_.duration("interval", 15s, 100ms, 24h);
+        test_.until = table_.duration("until", 0ms, 0ms, kLongest);
         test_.alerts = read_count(table_, "alerts");
         std::vector<ConfigTable> tables = table_.tables("series");
         for (ConfigTable& series : tables)
@@ -129,14 +130,16 @@ class TestReader {
         expect.host = table.string("host", "");
         expect.attributes = table.string_map("attributes");
         if (table.has("state")) expect.state = table.choice("state", "", kStates);
+        if (table.has("stale")) expect.stale = table.boolean("stale", false);
         if (table.has("severity"))
             expect.severity = parse_severity(table.choice("severity", "P4", kSeverities));
         expect.value = table.scalar_text("value");
         if (table.has("summary")) expect.summary = table.string("summary", "");
         expect.alerts = read_count(table, "alerts");
-        if (!expect.state && !expect.severity && !expect.value && !expect.summary &&
-            !expect.alerts) {
-            table.error_at("at", "say what is expected: state, severity, value, summary or alerts");
+        if (!expect.state && !expect.stale && !expect.severity && !expect.value &&
+            !expect.summary && !expect.alerts) {
+            table.error_at(
+                "at", "say what is expected: state, stale, severity, value, summary or alerts");
         }
         test_.expect.push_back(std::move(expect));
     }

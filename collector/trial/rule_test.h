@@ -7,6 +7,8 @@
 //   rule = "cpu.sustained"           # default: all of the rules
 //   start = "2026-03-02T10:00:00Z"   # default
 //   interval = "15s"                 # default
+//   until = "30m"                    # time goes on until then; default: the last sample or
+//   expectation
 //   alerts = 1                       # how many fire in all
 //   [[test.series]]
 //   host = "web1"                    # default "host1"
@@ -19,10 +21,14 @@
 //   [[test.expect]]
 //   at = "10m"
 //   state = "firing"                 # ok, pending, firing or clearing
+//   stale = true                     # its data have stayed away
 //   severity = "P3"
 //   value = "85%"
 //   summary = "web1: CPU 85.0% for 5m"
 //   alerts = 1                       # how many have fired so far
+//
+// A host sends a batch at each instant at which it has samples; what is held comes as backlog. Time
+// passes as in the service, a tick a second, so silent hosts, missing data and fleets are judged.
 #pragma once
 
 #include <chrono>
@@ -57,6 +63,7 @@ struct Expectation {
     std::string host;                               // empty: any
     std::map<std::string, std::string> attributes;  // of the alert; those not named may be anything
     std::optional<std::string> state;
+    std::optional<bool> stale;
     std::optional<Severity> severity;
     std::optional<std::string> value;  // a quantity in the unit of the rule's value
     std::optional<std::string> summary;
@@ -70,6 +77,7 @@ struct RuleTest {
     WallTime start;
     std::vector<TestSeries> series;
     std::vector<Expectation> expect;
+    std::chrono::milliseconds until{};  // at least
     std::optional<std::uint64_t> alerts;
 };
 

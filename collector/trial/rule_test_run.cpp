@@ -45,6 +45,7 @@ struct Identity {
     std::string summary;
     std::uint64_t fired = 0;
     bool firing = false;
+    bool stale = false;
 };
 
 struct Sample {
@@ -73,16 +74,19 @@ class TestRun {
         outcome_ = {test_.name, test_.place, {}};
         if (!rules_are_known()) return std::move(outcome_);
         lay_out();
+        now_ms_ = to_unix_ms(test_.start);
+        run_.start_ticks(now_ms_, 0);
         std::vector<const Expectation*> expect;
         for (const Expectation& e : test_.expect)
             expect.push_back(&e);
         std::stable_sort(expect.begin(), expect.end(),
                          [](const auto* a, const auto* b) { return a->at < b->at; });
         for (const Expectation* e : expect) {
-            feed_until(to_unix_ms(test_.start + e->at));
+            pass_until(to_unix_ms(test_.start + e->at));
             check(*e);
         }
-        feed_until(INT64_MAX);
+        const std::int64_t last_ms = samples_.empty() ? 0 : samples_.back().received_ms;
+        pass_until(std::max({now_ms_, last_ms, to_unix_ms(test_.start + test_.until)}));
         check_count();
         return std::move(outcome_);
     }
@@ -145,28 +149,62 @@ class TestRun {
         });
     }
 
+    // What is received at a tick's instant comes before the tick.
+    void pass_until(std::int64_t until_ms) {
+        while (now_ms_ < until_ms) {
+            const std::int64_t next_ms = now_ms_ + RuleRun::kTickMs;
+            feed_until(std::min(next_ms, until_ms));
+            if (next_ms > until_ms) break;
+            now_ms_ = next_ms;
+            run_.tick(now_ms_, transitions_);
+            note_all();
+        }
+        feed_until(until_ms);
+    }
+
     void feed_until(std::int64_t until_ms) {
         while (next_ < samples_.size() && samples_[next_].received_ms <= until_ms) {
-            LogBatch batch;
-            const Sample& first = samples_[next_];
-            batch.host = hosts_[first.host].info;
-            batch.schema = hosts_[first.host].schema;
-            batch.received = from_unix_ms(first.received_ms);
-            batch.block.groups.resize(batch.schema->groups.size());
-            for (SampleGroup& group : batch.block.groups)
-                group.series_count = 1;
-            for (; next_ < samples_.size() && samples_[next_].host == first.host &&
-                   samples_[next_].received_ms == first.received_ms;
-                 ++next_) {
-                SampleGroup& group = batch.block.groups[samples_[next_].series];
-                group.timestamps_ms.push_back(samples_[next_].time_ms);
-                group.values.push_back(samples_[next_].value);
-            }
-            std::vector<std::vector<Transition>> transitions;
-            run_.take(batch, transitions);
-            for (const Transition& transition : transitions[0])
-                note(transition);
+            const std::size_t first = next_;
+            const auto of_first = [&](const Sample& sample) {
+                return sample.host == samples_[first].host &&
+                       sample.received_ms == samples_[first].received_ms;
+            };
+            while (next_ < samples_.size() && of_first(samples_[next_]))
+                ++next_;
+            const std::span<const Sample> received(&samples_[first], next_ - first);
+            take(received, true);
+            take(received, false);
         }
+    }
+
+    // Those of one host's samples that were held up, or the others, as one batch.
+    void take(std::span<const Sample> received, bool held) {
+        const TestHost& host = hosts_[received.front().host];
+        LogBatch batch;
+        batch.host = host.info;
+        batch.schema = host.schema;
+        batch.received = from_unix_ms(received.front().received_ms);
+        batch.backlog = held;
+        batch.block.groups.resize(host.schema->groups.size());
+        for (SampleGroup& group : batch.block.groups)
+            group.series_count = 1;
+        bool any = false;
+        for (const Sample& sample : received) {
+            if ((sample.time_ms < sample.received_ms) != held) continue;
+            SampleGroup& group = batch.block.groups[sample.series];
+            group.timestamps_ms.push_back(sample.time_ms);
+            group.values.push_back(sample.value);
+            any = true;
+        }
+        if (!any) return;
+        run_.take(batch, transitions_);
+        note_all();
+    }
+
+    void note_all() {
+        for (const Transition& transition : transitions_[0])
+            note(transition);
+        transitions_[0].clear();
     }
 
     void note(const Transition& transition) {
@@ -181,12 +219,13 @@ class TestRun {
         identity.firing =
             transition.change != Change::resolved && transition.change != Change::episode;
         identity.state = identity.firing ? "firing" : "ok";
+        identity.stale = transition.change == Change::stale;
         if (transition.change == Change::fired) ++identity.fired;
     }
 
     std::vector<Identity> matching(const Expectation& expect) const {
         std::map<std::string, Identity> all = told_;
-        run_.engine(0).for_each_condition([&](const ConditionView& view) {
+        const auto look = [&](const ConditionView& view) {
             Identity& identity = all[view.key];
             identity.rule = view.rule.id;
             identity.host = view.host;
@@ -195,10 +234,13 @@ class TestRun {
             // What fires in data that came late, and was not told, is not over the line yet.
             const bool held = firing && !firing->announced;
             identity.state = held ? "pending" : to_string(view.condition.state());
-            identity.value = view.condition.newest_value();
-            identity.unit = std::string(view.rule.metric->unit);
+            if (view.condition.has_value()) identity.value = view.condition.newest_value();
+            identity.unit = view.rule.unit;
+            identity.stale = view.stale_since_ms != 0;
             if (!firing || held) identity.severity.reset();
-        });
+        };
+        run_.engine(0).for_each_condition(look);
+        run_.engine(0).for_each_group(look);
         std::vector<Identity> found;
         for (auto& [key, identity] : all) {
             const bool matches = identity.rule == expect.rule &&
@@ -230,7 +272,8 @@ class TestRun {
             if (fired != *expect.alerts)
                 fail(expect, "alerts " + std::to_string(*expect.alerts), std::to_string(fired));
         }
-        if (!expect.state && !expect.severity && !expect.value && !expect.summary) return;
+        if (!expect.state && !expect.stale && !expect.severity && !expect.value && !expect.summary)
+            return;
         if (found.size() > 1) {
             std::string which;
             for (const Identity& identity : found)
@@ -246,6 +289,10 @@ class TestRun {
     void check_one(const Expectation& expect, const Identity& got) {
         if (expect.state && *expect.state != got.state)
             fail(expect, "state " + *expect.state, got.state);
+        if (expect.stale && *expect.stale != got.stale) {
+            fail(expect, *expect.stale ? "stale" : "not stale",
+                 got.stale ? "its data stay away" : "its data come");
+        }
         if (expect.severity && expect.severity != got.severity) {
             fail(expect, "severity " + std::string(to_string(*expect.severity)),
                  got.severity ? std::string(to_string(*got.severity)) : "none; it is " + got.state);
@@ -282,6 +329,7 @@ class TestRun {
         const std::int64_t at_ms = to_unix_ms(test_.start + expect.at);
         for (const Rule& rule : rules_) {
             if (rule.id != expect.rule || rule.metric == nullptr) continue;
+            if (rule.heartbeat) return heard(expect);
             SeriesSelector selector;
             selector.host = expect.host;
             selector.metric = std::string(rule.metric->name);
@@ -294,6 +342,23 @@ class TestRun {
         }
         if (lines.empty()) lines.emplace_back("no sample that the rule could look at");
         return lines;
+    }
+
+    // When each host was heard of last.
+    std::vector<std::string> heard(const Expectation& expect) const {
+        std::vector<std::string> lines;
+        const KnownHosts& known = run_.engine(0).known_hosts();
+        for (const TestHost& host : hosts_) {
+            if (!expect.host.empty() && host.info->host_id != expect.host) continue;
+            const KnownHost* met = known.find(host.info->host_id);
+            if (met == nullptr || lines.size() == kShownSeries) continue;
+            lines.push_back(host.info->host_id + ": heard of last at " + offset(met->heard_ms()));
+        }
+        return lines;
+    }
+
+    std::string offset(std::int64_t time_ms) const {
+        return format_duration(std::chrono::milliseconds{time_ms - to_unix_ms(test_.start)});
     }
 
     std::string newest(SeriesId id, std::int64_t at_ms, std::string_view unit) const {
@@ -315,9 +380,7 @@ class TestRun {
             i = same;
         }
         if (values.empty()) return "nothing yet";
-        return text + "(the newest at " +
-               format_duration(std::chrono::milliseconds{newest_ms - to_unix_ms(test_.start)}) +
-               ')';
+        return text + "(the newest at " + offset(newest_ms) + ')';
     }
 
     const RuleTest& test_;
@@ -326,7 +389,9 @@ class TestRun {
     std::vector<TestHost> hosts_;
     std::vector<Sample> samples_;
     std::size_t next_ = 0;
-    std::map<std::string, Identity> told_;  // by key
+    std::int64_t now_ms_ = 0;                              // of the last tick
+    std::vector<std::vector<Transition>> transitions_{1};  // the rules' one set's
+    std::map<std::string, Identity> told_;                 // by key
     TestOutcome outcome_;
 };
 

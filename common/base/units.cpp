@@ -51,6 +51,38 @@ bool is_letter(char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
 
+std::string lower(std::string_view text) {
+    std::string out(text);
+    for (char& c : out)
+        c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
+    return out;
+}
+
+// What may have been meant by a suffix that is none: "mins", "Sec", "gib", "G".
+template <std::size_t N>
+std::string_view nearest_suffix(const std::array<Scale, N>& scales, std::string_view suffix) {
+    const std::string wanted = lower(suffix);
+    if (wanted.starts_with("mo")) return {};  // months are none, and no minutes
+    std::string_view best;
+    for (const Scale& scale : scales) {
+        const std::string known = lower(scale.suffix);
+        if (known.empty()) continue;
+        if (known == wanted) return scale.suffix;
+        if (wanted.starts_with(known) && scale.suffix.size() > best.size()) best = scale.suffix;
+    }
+    if (!best.empty() || wanted.empty()) return best;
+    const auto begun = std::find_if(scales.begin(), scales.end(), [&](const Scale& scale) {
+        return lower(scale.suffix).starts_with(wanted);
+    });
+    return begun == scales.end() ? std::string_view() : begun->suffix;
+}
+
+std::string did_you_mean(std::string_view before, std::string_view suffix, std::string_view after) {
+    if (suffix.empty()) return {};
+    return "; did you mean \"" + std::string(before) + std::string(suffix) + std::string(after) +
+           "\"?";
+}
+
 std::string formatted(const char* format, double value) {
     std::array<char, 64> buffer{};
     const int n = std::snprintf(buffer.data(), buffer.size(), format, value);
@@ -61,11 +93,13 @@ std::string formatted(const char* format, double value) {
 
 Result<milliseconds> parse_duration(std::string_view text) {
     const std::string_view whole = text;
-    const auto bad = [&] {
+    const auto bad = [&](std::string_view before = {}, std::string_view suffix = {},
+                         std::string_view after = {}) {
         return fail(
             Errc::invalid_argument,
             "\"" + std::string(whole) +
-                "\" is not a duration; write for example \"250ms\", \"10s\", \"5m\" or \"30d\"");
+                "\" is not a duration; write for example \"250ms\", \"10s\", \"5m\" or \"30d\"" +
+                did_you_mean(before, suffix, after));
     };
     if (text.empty()) return bad();
     double total = 0;
@@ -74,7 +108,12 @@ Result<milliseconds> parse_duration(std::string_view text) {
         const std::string_view suffix = take_while(text, is_letter);
         const auto* scale = std::find_if(kDurations.begin(), kDurations.end(),
                                          [&](const Scale& s) { return s.suffix == suffix; });
-        if (!number || scale == kDurations.end()) return bad();
+        if (!number) return bad();
+        if (scale == kDurations.end()) {
+            const std::string_view before =
+                whole.substr(0, whole.size() - text.size() - suffix.size());
+            return bad(before, nearest_suffix(kDurations, suffix), text);
+        }
         total += *number * static_cast<double>(scale->factor);
     }
     if (total > static_cast<double>(kDurationMaxMs)) return bad();
@@ -112,9 +151,12 @@ Result<std::uint64_t> parse_size(std::string_view text) {
     const auto* scale = std::find_if(kSizes.begin(), kSizes.end(),
                                      [&](const Scale& s) { return s.suffix == text; });
     if (!number || scale == kSizes.end() || *number * static_cast<double>(scale->factor) > 9e18) {
+        const bool unit = number && scale == kSizes.end();
         return fail(Errc::invalid_argument,
                     "\"" + std::string(whole) +
-                        "\" is not a size; write for example \"64KiB\", \"256MiB\" or \"8GiB\"");
+                        "\" is not a size; write for example \"64KiB\", \"256MiB\" or \"8GiB\"" +
+                        did_you_mean(whole.substr(0, whole.size() - text.size()),
+                                     unit ? nearest_suffix(kSizes, text) : std::string_view(), ""));
     }
     return static_cast<std::uint64_t>(*number * static_cast<double>(scale->factor));
 }
@@ -156,9 +198,9 @@ Result<double> parse_quantity(std::string_view text, std::string_view unit) {
         RL_ASSIGN_OR_RETURN(const auto bytes, parse_size(magnitude));
         return sign * static_cast<double>(bytes);
     }
-    return fail(Errc::invalid_argument, "\"" + std::string(text) +
-                                            "\" is not a number in the metric's unit (" +
-                                            std::string(unit) + ")");
+    return fail(Errc::invalid_argument,
+                "\"" + std::string(text) + "\" is not a number in the metric's unit (" +
+                    std::string(unit) + ")" + (unit == "1" ? "; write for example \"80%\"" : ""));
 }
 
 std::string format_quantity(double value, std::string_view unit) {

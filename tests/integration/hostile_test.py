@@ -438,8 +438,13 @@ class EnrolledAndHostile(HostileTest):
             kind, fields = attacker.answer()
             self.assertEqual((kind, fields[3]), (7, 4), (n, fields))
         self.assertEqual(self.count("messages_refused", reason="bad_time"), 5)
+        # It speaks, so it is not silent; that nothing of it is judged is an alert.
+        told = lambda state: [a["attributes"] for a in self.collector_.alerts(state)
+                              if a["rule"] == "collector.host_times_refused"]
+        wait_for(lambda: told("firing") == [{"about": "absurd"}], "the alert of its clock")
         attacker.send(batch("absurd", 9, body(known, constant_columns(now, 1, 2), 2)))
         self.assertEqual(attacker.answer()[0], 4)
+        wait_for(lambda: told("firing") == [] and len(told("resolved")) == 1, "its end")
         attacker.greet(first_unacked=2**64 - 1)
         self.assertLess(self.collector_.hosts()["absurd"]["batches_lost"], 3_000_000)
         self.assertGreater(self.count("batches_lost_doubted"), 1e18)

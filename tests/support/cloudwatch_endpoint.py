@@ -67,7 +67,8 @@ def invalid(message):
 class Signatures:
     """Recomputes SigV4 with botocore over the request as it came in."""
 
-    def __init__(self, environment, region):
+    def __init__(self, environment, region, service="monitoring"):
+        self.service = service
         self.credentials = botocore.credentials.Credentials(
             environment["AWS_ACCESS_KEY_ID"], environment["AWS_SECRET_ACCESS_KEY"],
             environment.get("AWS_SESSION_TOKEN") or None)
@@ -81,8 +82,9 @@ class Signatures:
         key, date, region, service, signed, signature = match.groups()
         if key != self.credentials.access_key:
             raise Refused(400, "UnrecognizedClientException", "The security token included in the request is invalid.")
-        if service != "monitoring" or (self.region and region != self.region):
-            raise Refused(400, "InvalidSignatureException", f"Credential should be scoped to {self.region}/monitoring")
+        if service != self.service or (self.region and region != self.region):
+            raise Refused(400, "InvalidSignatureException",
+                          f"Credential should be scoped to {self.region}/{self.service}")
         if headers.get("X-Amz-Security-Token") != self.credentials.token:
             raise Refused(400, "UnrecognizedClientException", "The security token included in the request is invalid.")
         names = signed.split(";")
@@ -107,7 +109,7 @@ class Signatures:
             for value in headers.get_all(name) or []:
                 request.headers.add_header(name, value)
         request.context["timestamp"] = timestamp
-        signer = botocore.auth.SigV4Auth(self.credentials, "monitoring", region)
+        signer = botocore.auth.SigV4Auth(self.credentials, self.service, region)
         string_to_sign = signer.string_to_sign(request, signer.canonical_request(request))
         return signer.signature(string_to_sign, request)
 

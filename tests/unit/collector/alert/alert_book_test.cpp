@@ -3,6 +3,7 @@
 #include <fstream>
 #include <string>
 
+#include "common/base/file.h"
 #include "tests/support/catch.h"
 #include "tests/support/temp_dir.h"
 
@@ -114,6 +115,34 @@ TEST_CASE("a damaged database is moved aside and a new one begun", "[alert_book]
     CHECK(std::filesystem::exists(opened.moved_aside));
     CHECK(opened.book.alerts({}).value().empty());
     REQUIRE(opened.book.commit(1, {}, {transition(Change::fired, Severity::p3, 1000)}));
+}
+
+TEST_CASE("a database cut anywhere is begun anew or read, and never ends the start",
+          "[alert_book]") {
+    const test::TempDir dir;
+    const auto file = dir.path() / "state.db";
+    {
+        auto opened = AlertBook::open(file, kNow).value();
+        for (std::int64_t t = 1; t <= 200; ++t)
+            REQUIRE(opened.book.commit(static_cast<LogPosition>(t), {},
+                                       {transition(t % 2 == 1 ? Change::fired : Change::resolved,
+                                                   Severity::p3, t * 1000)}));
+    }
+    const auto whole = read_file(file).value();
+    REQUIRE(whole.size() > 8192);
+    std::size_t read = 0;
+    // Within the header, and in steps of a prime through the rest.
+    for (std::size_t cut = 0; cut < whole.size(); cut += cut < 104 ? 8 : 997) {
+        INFO(cut);
+        const test::TempDir cut_dir;
+        std::ofstream(cut_dir.path() / "state.db", std::ios::binary) << whole.substr(0, cut);
+        auto opened = AlertBook::open(cut_dir.path() / "state.db", kNow);
+        REQUIRE(opened);
+        if (opened->moved_aside.empty()) ++read;
+        REQUIRE(opened->book.alerts({}));
+        REQUIRE(opened->book.commit(1000, {}, {transition(Change::fired, Severity::p3, 1000)}));
+    }
+    CHECK(read < 10);  // an empty file is a new one
 }
 
 TEST_CASE("a database of a newer version is not written over", "[alert_book]") {

@@ -265,6 +265,29 @@ TEST_CASE("the collector's own alerts begin once, outlive a crash and end", "[ev
     CHECK(m.alerts()[0].state == AlertState::resolved);
 }
 
+TEST_CASE("alerts that cannot be stored are told at once, and stored when they can be",
+          "[evaluation]") {
+    Machine m;
+    std::vector<std::string> unstored;
+    m.evaluation().on_unstored([&](const Transition& t) {
+        unstored.push_back(std::string(change_word(t.change)) + ' ' + t.rule);
+    });
+    m.pass(10, {"a"});
+    // What a full disk comes to, as far as the book is concerned: nothing can be written.
+    Database beside = Database::open(m.file(), Database::Durability::recent_may_go).value();
+    REQUIRE(beside.execute("ALTER TABLE alert RENAME TO away"));
+    m.pass(60, {"a"}, 0.9);
+    CHECK(unstored == Told{"FIRING cpu", "FIRING collector.alerts_not_stored"});
+    CHECK(m.told == Told{"FIRING collector.alerts_not_stored"});
+    REQUIRE(beside.execute("ALTER TABLE away RENAME TO alert"));
+    m.pass(20, {"a"}, 0.9);
+    CHECK(m.told == Told{"FIRING collector.alerts_not_stored", "FIRING cpu a",
+                         "RESOLVED collector.alerts_not_stored"});
+    CHECK(unstored.size() == 2);
+    m.crash();
+    CHECK(m.alerts().size() == 2);
+}
+
 TEST_CASE("a rule beyond its limit is an alert that names it", "[evaluation]") {
     Machine m;
     m.options.limits.identities_per_rule = 1;

@@ -1,5 +1,9 @@
 // Everything that is refused: with which reason, in which counter, and that nothing of it is
 // logged.
+#include <algorithm>
+#include <cstring>
+#include <limits>
+
 #include "tests/unit/collector/ingest/ingest_rig.h"
 
 using namespace ridgeline;
@@ -165,6 +169,43 @@ TEST_CASE("columns that do not fit their schema are refused as undecodable", "[i
     CHECK(rig.ingest.stats().undecodable == 1);
 }
 
+TEST_CASE("infinite values and NaN are refused as undecodable, and counted", "[ingest]") {
+    // No encoder of ours writes them: a column that is one value throughout has its bits as they
+    // are.
+    constexpr double kMark = 0.123456789012345678;
+    SampleBlock block = ten_seconds(1);
+    std::fill(block.groups[0].values.begin(), block.groups[0].values.end(), kMark);
+    const Schema schema = test::small_schema();
+    wire::BatchBody body;
+    body.schema_hash = schema_hash(schema);
+    body.sample_count = static_cast<std::uint32_t>(block.sample_count());
+    const std::string columns = wire::encode_block(block);
+    const auto bits_of = [](double value) {
+        std::string bits(sizeof value, '\0');
+        std::memcpy(bits.data(), &value, sizeof value);
+        return bits;
+    };
+    const std::size_t at = columns.find(bits_of(kMark));
+    REQUIRE(at != std::string::npos);
+    using Limits = std::numeric_limits<double>;
+    std::uint64_t counted = 0;
+    for (const double bad : {Limits::infinity(), -Limits::infinity(), Limits::quiet_NaN()}) {
+        IngestRig rig;
+        rig.connect();
+        body.columns = columns;
+        body.columns.replace(at, sizeof bad, bits_of(bad));
+        CHECK(refused(rig, {"a1", 1, 1, false, wire::encode_body(body)}).reason ==
+              RejectReason::undecodable);
+        counted += rig.ingest.stats().undecodable;
+    }
+    CHECK(counted == 3);
+    IngestRig rig;
+    rig.connect();
+    body.columns = columns;
+    (void)rig.send(wire::Batch{"a1", 1, 1, false, wire::encode_body(body)});
+    CHECK(rig.ingest.stats().undecodable == 0);
+}
+
 TEST_CASE("more samples than a batch may have are refused as over the limit", "[ingest]") {
     IngestLimits limits;
     limits.wire.ticks_per_group = 9;
@@ -188,8 +229,10 @@ TEST_CASE("samples from the far future, from before 2000 or out of order are ref
     std::swap(backwards.groups[0].timestamps_ms[3], backwards.groups[0].timestamps_ms[4]);
     CHECK(refused(rig, {"a1", 1, 1, false, body_of(backwards)}).reason == RejectReason::over_limit);
     CHECK(rig.ingest.stats().bad_time == 3);
+    CHECK(rig.ingest.hosts().at("a1").bad_times == 3);
 
     CHECK(rig.send(batch_at(latest_ms)).empty());
+    CHECK(rig.ingest.hosts().at("a1").bad_times == 0);
     wire::Batch oldest = batch_at(kYear2000Ms);
     oldest.sequence = 2;
     CHECK(rig.send(oldest).empty());

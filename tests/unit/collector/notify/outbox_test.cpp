@@ -24,6 +24,8 @@ struct ByHand final : Suppressor {
         return std::nullopt;
     }
     bool acknowledged(const Alert&) const override { return acked; }
+    std::uint64_t acknowledgements() const override { return acks; }
+    std::uint64_t acks = 0;
 };
 
 // An outbox with a clock, and transitions as an alert book would record them.
@@ -74,7 +76,12 @@ class Desk {
         alerts[id].resolved_ms = now;
         take(Change::resolved, alerts[id], alerts[id].severity);
     }
+    void acknowledge() {
+        by_hand.acked = true;
+        ++by_hand.acks;
+    }
     std::optional<Message> due(const std::string& target = "ops") {
+        REQUIRE(outbox->notice_acknowledged(by_hand, now));
         auto message = outbox->due(target, by_hand, now);
         REQUIRE(message);
         return *message;
@@ -358,6 +365,80 @@ TEST_CASE("a message that can no longer be edited is begun anew", "[outbox]") {
     REQUIRE(desk.due()->remote == "C1:1.5");
     desk.settle(*desk.due(), {Outcome::Kind::retry, "message_not_found", {}, {}, true});
     REQUIRE(desk.due()->remote.empty());
+}
+
+TEST_CASE("an acknowledgement is told where incidents are kept, once, and nowhere else",
+          "[outbox]") {
+    Desk desk({target("ops"), target("pager", TargetType::pagerduty)});
+    desk.fire(1, "a1", Severity::p2);
+    CHECK(desk.told(30s, "pager") == Lines{"20 firing a1"});
+    desk.told(0s);
+    desk.acknowledge();
+    const auto message = desk.due("pager");
+    REQUIRE(message);
+    CHECK(message->items[0].telling == Telling::acknowledged);
+    // A restart before it was taken, and one after.
+    desk.open();
+    REQUIRE(desk.due("pager"));
+    CHECK(desk.due("pager")->key == message->key);
+    desk.settle(*message, {});
+    desk.open();
+    CHECK(desk.told(10min, "pager").empty());
+    CHECK(desk.told(10min).empty());
+    // Graver: nobody's any more, until somebody has it again. Milder: still his.
+    desk.by_hand.acked = false;
+    desk.change_severity(1, Severity::p1);
+    CHECK(desk.told(0s, "pager").size() == 1);
+    desk.acknowledge();
+    const Lines again = desk.told(0s, "pager");
+    REQUIRE(again.size() == 1);
+    CHECK_THAT(again[0], Catch::Matchers::EndsWith("acknowledged a1"));
+    desk.change_severity(1, Severity::p3);
+    CHECK(desk.told(10min, "pager").empty());
+    desk.resolve(1);
+    CHECK(desk.told(2min, "pager").size() == 1);
+}
+
+TEST_CASE("what is acknowledged before it was told is told so afterwards", "[outbox]") {
+    Desk desk({target("pager", TargetType::pagerduty)});
+    desk.fire(1, "a1");
+    desk.acknowledge();
+    desk.due("pager");
+    const Lines told = desk.told(5min, "pager");
+    REQUIRE(told.size() == 2);
+    CHECK_THAT(told[0], Catch::Matchers::EndsWith("firing a1"));
+    CHECK_THAT(told[1], Catch::Matchers::EndsWith("acknowledged a1"));
+}
+
+TEST_CASE("who stands in is not told that somebody has it", "[outbox]") {
+    TargetConfig pager = target("pager", TargetType::pagerduty);
+    pager.fallback = "ops";
+    Desk desk({pager, target("ops")});
+    desk.fire(1, "a1");
+    CHECK(desk.told(30s, "pager").size() == 1);
+    desk.acknowledge();
+    const auto message = desk.due("pager");
+    REQUIRE(message);
+    desk.settle(*message, {Outcome::Kind::refused, "status 400", {}, {}});
+    for (const std::string& line : desk.told(5min))
+        CHECK_THAT(line, !Catch::Matchers::EndsWith(" a1"));
+}
+
+TEST_CASE("an outbox of version 1 is taken over", "[outbox]") {
+    Desk desk({target("pager", TargetType::pagerduty)});
+    desk.fire(1, "a1");
+    desk.outbox.reset();
+    {
+        auto database =
+            Database::open(desk.directory.path() / "notify.db", Database::Durability::each);
+        REQUIRE(database);
+        REQUIRE(database->execute("ALTER TABLE item DROP COLUMN acked"));
+        REQUIRE(database->execute("PRAGMA user_version = 1"));
+    }
+    desk.open();
+    CHECK(desk.told(30s, "pager").size() == 1);
+    desk.acknowledge();
+    CHECK(desk.told(0s, "pager").size() == 1);
 }
 
 TEST_CASE("a damaged outbox is moved aside; one of a newer version is left alone", "[outbox]") {

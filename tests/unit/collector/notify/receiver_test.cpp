@@ -138,13 +138,29 @@ TEST_CASE("PagerDuty gets one event an alert, always with the same key", "[recei
     REQUIRE(requests.size() == 2);
     const json trigger = json::parse(requests[0].body);
     REQUIRE(trigger["event_action"] == "trigger");
-    REQUIRE(trigger["dedup_key"] == "ridgeline-12");
+    const std::string key = trigger["dedup_key"];
+    REQUIRE_THAT(key, Catch::Matchers::StartsWith("ridgeline-12-"));
     REQUIRE(trigger["payload"]["severity"] == "error");
     REQUIRE(trigger["payload"]["summary"] == "web-1: CPU 93%");
     const json resolve = json::parse(requests[1].body);
     REQUIRE(resolve["event_action"] == "resolve");
-    REQUIRE(resolve["dedup_key"] == "ridgeline-12");
+    REQUIRE(resolve["dedup_key"] == key);
     REQUIRE_FALSE(resolve.contains("payload"));
+    const auto event = [](const Message& of) {
+        return json::parse(requests_of(target(TargetType::pagerduty), "routing", of, kNow)[0].body);
+    };
+    const json acknowledge = event(message(Telling::acknowledged));
+    REQUIRE(acknowledge["event_action"] == "acknowledge");
+    REQUIRE(acknowledge["dedup_key"] == key);
+    REQUIRE_FALSE(acknowledge.contains("payload"));
+    // Another collector's alert of the same number is another incident.
+    Message other = message();
+    other.items[0].alert.key = "cpu.sustained{host=\"other\"}";
+    REQUIRE(event(other)["dedup_key"] != key);
+    // Of a fleet or the collector itself: a source is required all the same.
+    Message fleet = message();
+    fleet.items[0].alert.host = "";
+    REQUIRE(event(fleet)["payload"]["source"] == fleet.items[0].alert.rule);
 }
 
 TEST_CASE("an answer is taken, tried again, or given up", "[receiver]") {
@@ -178,6 +194,34 @@ TEST_CASE("a mail cannot be talked into other headers", "[receiver]") {
     REQUIRE_THAT(head, Contains("References: <thread-7.ops@example.com>\r\n"));
     nasty.items[0].alert.host = "büro-1";
     REQUIRE_THAT(mail_of(target(TargetType::email), nasty, kNow), Contains("Subject: =?UTF-8?B?"));
+}
+
+TEST_CASE("what SNS is told is cut to its limit, between characters", "[receiver]") {
+    const AwsCredentials keys{"AKID", "secret", "", {}};
+    Message large = message();
+    large.items.assign(20, large.items[0]);
+    for (MessageItem& item : large.items) {
+        for (int i = 0; i < 64; ++i) {
+            std::string umlauts;
+            for (int j = 0; j < 150; ++j)
+                umlauts += "\xC3\xBC";
+            item.alert.attributes.push_back({"k" + std::to_string(i), umlauts});
+        }
+    }
+    for (std::size_t shift = 0; shift < 2; ++shift) {
+        large.items[0].alert.summary = std::string(shift + 1, 'x');
+        const auto request = sns_request(target(TargetType::sns), large, keys, kNow);
+        REQUIRE(request);
+        const std::string& body = request->body;
+        const std::size_t begin = body.find("&Message=") + std::string("&Message=").size();
+        const std::string text = body.substr(begin, body.find('&', begin) - begin);
+        std::size_t bytes = 0;
+        for (std::size_t i = 0; i < text.size(); i += text[i] == '%' ? 3 : 1)
+            ++bytes;
+        CHECK(bytes <= 262'144);
+        CHECK(bytes > 200'000);
+        CHECK(text.ends_with("%BC"));
+    }
 }
 
 TEST_CASE("SNS is asked at its region, signed", "[receiver]") {

@@ -36,7 +36,8 @@ TEST_CASE("what a rule cannot mean is refused with its place and what was meant"
         errors_of(head + levels + "where = { stat = \"used\" }\n") ==
         "r.toml:5:18: system.cpu.utilization has no attribute \"stat\"; did you mean \"state\"?\n");
     CHECK(errors_of(head + "levels = [ { at = \"80GiB\" } ]\n") ==
-          "r.toml:4:19: at: \"80GiB\" is not a number in the metric's unit (1)\n");
+          "r.toml:4:19: at: \"80GiB\" is not a number in the metric's unit (1); write for example "
+          "\"80%\"\n");
     CHECK(errors_of(head + levels + "summry = \"x\"\n") ==
           "r.toml:5:1: unknown key \"summry\"; did you mean \"summary\"?\n");
     CHECK(errors_of(head + levels + "clear = \"90%\"\n") ==
@@ -89,6 +90,31 @@ TEST_CASE("what a window cannot be is said with its place", "[rule_parser]") {
     CHECK(error_of("agg = \"rate\"\nwindow = \"1m\"", "system.cpu.time",
                    "levels = [ { at = \"80%\" } ]\n")
               .empty());
+}
+
+TEST_CASE("a unit nobody knows is refused with the one that was meant", "[rule_parser]") {
+    CHECK(error_of("window = \"5mins\"") ==
+          "r.toml:4:10: window: \"5mins\" is not a duration; write for example \"250ms\", \"10s\", "
+          "\"5m\" or \"30d\"; did you mean \"5m\"?\n");
+    const auto at = [](const std::string& value, const std::string& metric) {
+        return error_of("", metric, "levels = [ { at = \"" + value + "\" } ]\n");
+    };
+    CHECK(at("80Gb", "system.filesystem.usage") ==
+          "r.toml:5:19: at: \"80Gb\" is not a size; write for example \"64KiB\", \"256MiB\" or "
+          "\"8GiB\"; did you mean \"80GB\"?\n");
+    CHECK_THAT(at("1h30min", "system.uptime"),
+               Catch::Matchers::Contains("did you mean \"1h30m\"?"));
+    CHECK_THAT(at("80G", "system.filesystem.usage"),
+               Catch::Matchers::Contains("did you mean \"80GiB\"?"));
+    CHECK_THAT(
+        at("80%", "system.filesystem.usage"),
+        Catch::Matchers::Contains("a percentage needs a ratio metric; this one's unit is By"));
+    // A function, and what it cannot be near to.
+    CHECK_THAT(error_of("agg = \"p96\"\nwindow = \"1m\""),
+               Catch::Matchers::Contains("r.toml:4:7: agg must be one of") &&
+                   Catch::Matchers::Contains("did you mean \"p9"));
+    CHECK_THAT(at("3months", "system.uptime"), !Catch::Matchers::Contains("did you mean"));
+    CHECK_THAT(at("12xyz", "system.filesystem.usage"), !Catch::Matchers::Contains("did you mean"));
 }
 
 TEST_CASE("what a level cannot be is said with its place", "[rule_parser]") {

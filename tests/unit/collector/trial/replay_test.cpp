@@ -1,5 +1,7 @@
 #include "collector/trial/replay.h"
 
+#include <map>
+#include <set>
 #include <sstream>
 
 #include "collector/log/log.h"
@@ -31,18 +33,26 @@ class Recording {
   public:
     explicit Recording(Storage& storage, LogOptions options = {})
         : log_(std::move(*Log::open(storage, options, clock_))) {
-        HostInfo host;
-        host.host_id = "web1";
-        log_->set_host(host);
         schema_ = wire::encode_schema(test::small_schema());
+        meet("web1");
     }
+    // One more host that sends.
+    void meet(const std::string& id) {
+        HostInfo host;
+        host.host_id = id;
+        log_->set_host(host);
+        hosts_.insert(id);
+    }
+    void part(const std::string& id) { hosts_.erase(id); }
+    // Nobody samples anything.
+    void pass(std::chrono::seconds length) { clock_.advance(length); }
 
     // Samples of a second each, received as the last is taken.
     void live(std::chrono::seconds length, double value) {
         for (auto done = 0s; done < length; done += 10s) {
             const auto start = clock_.wall_now();
             clock_.advance(10s);
-            append(start, 10, value);
+            append(start, 10, value, false);
         }
     }
     // Samples that are taken while nothing can be sent.
@@ -50,18 +60,20 @@ class Recording {
         const auto start = clock_.wall_now();
         clock_.advance(length);
         for (auto done = 0s; done < length; done += 10s)
-            append(start + done, 10, value);
+            append(start + done, 10, value, true);
     }
     WallTime now() const { return clock_.wall_now(); }
     Log& log() { return *log_; }
 
   private:
-    void append(WallTime start, std::size_t ticks, double value) {
+    void append(WallTime start, std::size_t ticks, double value, bool backlog) {
         const Schema schema = test::small_schema();
         const std::string body =
             test::body_of(test::small_block(to_unix_ms(start), ticks, value), schema);
-        REQUIRE(
-            log_->append({"web1", 1, ++sequence_, false, body, schema_hash(schema), schema_, 0}));
+        for (const std::string& host : hosts_) {
+            REQUIRE(log_->append(
+                {host, 1, ++sequences_[host], backlog, body, schema_hash(schema), schema_, 0}));
+        }
         const auto ticket = log_->begin_sync();
         log_->finish_sync(ticket, ticket.run());
     }
@@ -69,7 +81,8 @@ class Recording {
     test::ManualClock clock_;
     std::unique_ptr<Log> log_;
     std::string schema_;
-    std::uint64_t sequence_ = 0;
+    std::set<std::string> hosts_;
+    std::map<std::string, std::uint64_t> sequences_;
 };
 
 ReplayReport replay(Storage& storage, WallTime from, std::optional<WallTime> to,
@@ -138,6 +151,87 @@ TEST_CASE("a replay finds nothing else than the engine that ran") {
     CHECK(report.results[0].alerts.size() == 2);
     CHECK(report.samples_late == 2 * 2 * 480);
     CHECK(report.samples == 2 * 1380);
+}
+
+namespace {
+
+const char* const kSilent =
+    "[[rule]]\nid = \"silent\"\nkind = \"heartbeat\"\nmissing = \"45s\"\nlevels = [ { severity = "
+    "\"P1\" } ]\n";
+
+}  // namespace
+
+TEST_CASE("a replay tells of a host that was silent, and of its return") {
+    test::FaultyStorage disk;
+    Recording recording(disk);
+    recording.meet("web2");
+    recording.live(300s, 0.5);
+    recording.part("web2");
+    recording.live(300s, 0.5);  // heard of last at 300
+    recording.meet("web2");
+    recording.live(60s, 0.5);  // and again at 610
+    const ReplayReport report = replay(disk, kStart, {}, {kSilent});
+    CHECK(told(report.results[0].alerts) == "346..610:P1");
+    CHECK(report.results[0].alerts[0].host == "web2");
+    CHECK(report.absences.empty());
+}
+
+TEST_CASE("time goes on behind a replay's last batch as far as --to") {
+    test::FaultyStorage disk;
+    Recording recording(disk);
+    recording.live(300s, 0.5);
+    CHECK(told(replay(disk, kStart, {}, {kSilent}).results[0].alerts) == "");
+    CHECK(told(replay(disk, kStart, kStart + 345s, {kSilent}).results[0].alerts) == "");
+    CHECK(told(replay(disk, kStart, kStart + 346s, {kSilent}).results[0].alerts) == "346..-:P1");
+}
+
+TEST_CASE(
+    "when all hosts were silent a replay tells of it; when the collector was away it does not") {
+    const std::string stale =
+        "[[rule]]\nid = \"cpu\"\nmetric = \"system.cpu.utilization\"\nlevels = [ { at = \"80%\", "
+        "for = \"1m\" } ]\nno_data = \"resolve_after:5m\"\n";
+    {
+        test::FaultyStorage disk;
+        Recording recording(disk);
+        recording.live(300s, 0.9);
+        recording.pass(600s);
+        recording.live(60s, 0.9);
+        const ReplayReport report = replay(disk, kStart, {}, {kSilent, stale});
+        CHECK(told(report.results[0].alerts) == "346..910:P1");
+        // Without data since 299 + 45 s it ends 5 minutes later, and begins again.
+        CHECK(told(report.results[1].alerts) == "60..644:P4");
+        CHECK(report.absences.empty());
+    }
+    {
+        test::FaultyStorage disk;
+        Recording recording(disk);
+        recording.live(300s, 0.9);
+        recording.outage(600s, 0.9);
+        recording.live(60s, 0.9);
+        const ReplayReport report = replay(disk, kStart, {}, {kSilent, stale});
+        CHECK(told(report.results[0].alerts) == "");
+        CHECK(told(report.results[1].alerts) == "60..-:P4");
+        REQUIRE(report.absences.size() == 1);
+        CHECK(report.absences[0].from == kStart + 300s);
+        CHECK(report.absences[0].to == kStart + 900s);
+    }
+}
+
+TEST_CASE("a replay judges fleets") {
+    test::FaultyStorage disk;
+    Recording recording(disk);
+    for (const char* host : {"web2", "web3"})
+        recording.meet(host);
+    recording.live(300s, 0.5);
+    recording.live(300s, 0.9);
+    const ReplayReport report = replay(
+        disk, kStart, {},
+        {"[[rule]]\nid = \"busy\"\nmetric = \"system.cpu.utilization\"\nby = []\nfleet = { agg = "
+         "\"share\", over = \"80%\", min_members = 3 }\nlevels = [ { at = \"50%\", for = \"1m\" } "
+         "]\n"});
+    REQUIRE(report.results[0].alerts.size() == 1);
+    // Batches of 10 s: the first high ones are there at 310.
+    CHECK(told(report.results[0].alerts) == "370..-:P4");
 }
 
 TEST_CASE("thresholds are compared on the same log") {

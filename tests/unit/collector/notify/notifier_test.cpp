@@ -1,0 +1,115 @@
+#include "collector/notify/notifier.h"
+
+#include "tests/support/catch.h"
+#include "tests/support/manual_clock.h"
+#include "tests/support/temp_dir.h"
+
+using namespace ridgeline;
+using namespace ridgeline::collector;
+using namespace std::chrono_literals;
+
+namespace {
+
+// Keeps what is sent, and answers when it is asked to.
+struct Carrier final : MessageSender {
+    struct Sent {
+        std::string target;
+        Message message;
+        SentDone done;
+    };
+    void send(const TargetConfig& target, const Message& message, SentDone done) override {
+        sent.push_back({target.name, message, std::move(done)});
+    }
+    std::vector<std::string> told() const {
+        std::vector<std::string> lines;
+        for (const Sent& one : sent) {
+            for (const MessageItem& item : one.message.items)
+                lines.push_back(one.target + ": " + std::string(to_string(item.telling)) + ' ' +
+                                item.alert.rule);
+        }
+        return lines;
+    }
+    // All that is under way ends so.
+    void answer(Outcome::Kind kind) {
+        const auto all = std::exchange(sent, {});
+        for (const Sent& one : all)
+            one.done({kind, "as asked", {}, {}});
+    }
+    std::vector<Sent> sent;
+};
+
+TargetConfig target(const std::string& name, TargetType type) {
+    TargetConfig made;
+    made.name = name;
+    made.type = type;
+    made.min_gap = 0ms;
+    return made;
+}
+
+Transition fired(const std::string& rule, Severity severity) {
+    Transition t;
+    t.change = Change::fired;
+    t.key = rule + "\n\n";
+    t.rule = rule;
+    t.severity = severity;
+    t.summary = rule;
+    return t;
+}
+
+using Lines = std::vector<std::string>;
+
+}  // namespace
+
+TEST_CASE("what cannot be stored is sent past the outbox, by the routes, and its incidents end",
+          "[notifier]") {
+    const test::TempDir dir;
+    test::ManualClock clock;
+    AlertBook book =
+        std::move(AlertBook::open(dir.path() / "state.db", clock.wall_now()).value().book);
+    NotifyConfig config;
+    config.targets = {target("ops", TargetType::webhook), target("pager", TargetType::pagerduty)};
+    RouteConfig grave, all;
+    grave.severities = {Severity::p1};
+    grave.to = {"pager"};
+    all.to = {"ops"};
+    config.routes = {grave, all};
+    auto opened = Outbox::open(
+        dir.path() / "notify.db", config, [] { return 0.0; }, to_unix_ms(clock.wall_now()));
+    REQUIRE(opened);
+    REQUIRE(opened->outbox.start_after(0));
+    Carrier carrier;
+    const Suppressors nothing;
+    Notifier notifier(std::move(opened->outbox), book, carrier, nothing, clock,
+                      [](const std::string&) { return std::map<std::string, std::string>(); });
+    notifier.tell_unstored(fired("cpu", Severity::p3));
+    notifier.tell_unstored(fired("collector.alerts_not_stored", Severity::p1));
+    notifier.poll(true);
+    CHECK(carrier.told() == Lines{"ops: firing collector.alerts_not_stored", "ops: firing cpu",
+                                  "pager: firing collector.alerts_not_stored"});
+    const std::string key = carrier.sent[0].message.key;
+    // Under way: not again. Not taken: the same message again, later.
+    notifier.poll(true);
+    CHECK(carrier.sent.size() == 2);
+    carrier.answer(Outcome::Kind::retry);
+    notifier.poll(true);
+    CHECK(carrier.sent.empty());
+    clock.advance(2s);
+    notifier.poll(true);
+    REQUIRE(carrier.sent.size() == 2);
+    CHECK(carrier.sent[0].message.key == key);
+    carrier.answer(Outcome::Kind::accepted);
+    clock.advance(60s);
+    notifier.poll(true);
+    CHECK(carrier.sent.empty());
+    notifier.stored_again();
+    notifier.poll(true);
+    CHECK(carrier.told() == Lines{"pager: resolved collector.alerts_not_stored"});
+    carrier.answer(Outcome::Kind::accepted);
+    // Milder things are nobody's news.
+    Transition resolved = fired("cpu", Severity::p3);
+    resolved.change = Change::resolved;
+    notifier.tell_unstored(resolved);
+    clock.advance(60s);
+    notifier.poll(true);
+    CHECK(carrier.sent.empty());
+}
