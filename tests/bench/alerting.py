@@ -6,7 +6,7 @@
 
 One fleet, the same values at the same seconds for both (swarm_host.h): agents played by swarm.cpp send them to the real
 collector; exporter.cpp shows them to Debian's prometheus, whose alerts Debian's prometheus-alertmanager sends on. The rules
-(alerting_rules.py) mean the same. In turn, each for itself:
+(alerting_rules.toml, .yml) mean the same. In turn, each for itself:
 
     as it comes    ours: batches of 10 s, a message waits 20 s for others; theirs: scrape and evaluation every minute,
                    group_wait 30 s
@@ -40,13 +40,15 @@ import time
 import urllib.error
 import urllib.request
 
-import alerting_rules
 from measure import Program
 from peers import ROOT, free_port, wait_for
 from swarm import FDS_PER_AGENT, FDS_SPARE, Crowd, Worker, percentile
 
 # prometheus' own of each scrape: up, scrape_duration_seconds, scrape_samples_scraped and its two kin.
 OWN_SERIES = 5
+HERE = pathlib.Path(__file__).parent
+RULES = re.findall(r'^id = "(.*)"$', (HERE / "alerting_rules.toml").read_text(), re.MULTILINE)
+CROSSED = RULES[0]
 # On top of what the settings make an alert wait.
 PATIENCE_SECONDS = 45
 
@@ -103,7 +105,7 @@ class Hook:
             for alert in body["alerts"]:
                 labels = alert.get("labels")
                 rule, host = (labels["alertname"], labels["host"]) if labels else (alert["rule"], alert["host"])
-                if rule == alerting_rules.CROSSED:
+                if rule == CROSSED:
                     self.came.setdefault(host, at)
                 else:
                     self.unasked.append((rule, host))
@@ -149,7 +151,7 @@ class Ours:
         (directory / "agents.d").mkdir()
         (directory / "rules").mkdir()
         if side.rules:
-            (directory / "rules" / "bench.toml").write_text(alerting_rules.ours())
+            shutil.copy(HERE / "alerting_rules.toml", directory / "rules")
         (directory / "collector.toml").write_text(
             f'[listen]\nagents = "tcp://127.0.0.1:{agents_port}"\nhttp = "127.0.0.1:{self.port}"\n'
             f'key_file = "{directory}/collector.key"\nagents_dir = "{directory}/agents.d"\n'
@@ -213,11 +215,10 @@ class Theirs:
         (directory / "targets.json").write_text(json.dumps([
             {"targets": [f"127.0.0.1:{self.exporter_port}"],
              "labels": {"host": f"swarm-{i}", "__metrics_path__": f"/{i}"}} for i in range(options.hosts)]))
-        (directory / "rules.yml").write_text(alerting_rules.theirs(f"{side.interval}s"))
         every = f"{side.interval}s"
         (directory / "prometheus.yml").write_text(json.dumps({
             "global": {"scrape_interval": every, "scrape_timeout": f"{min(side.interval, 10)}s", "evaluation_interval": every},
-            "rule_files": [str(directory / "rules.yml")] if side.rules else [],
+            "rule_files": [str(HERE / "alerting_rules.yml")] if side.rules else [],
             "alerting": {"alertmanagers": [{"static_configs": [{"targets": [f"127.0.0.1:{manager_port}"]}]}]},
             "scrape_configs": [{"job_name": "fleet", "file_sd_configs": [{"files": [str(directory / "targets.json")]}]}]}))
         (directory / "alertmanager.yml").write_text(json.dumps({
@@ -268,11 +269,12 @@ class Theirs:
 
     def check_rules(self):
         """Each looks at something: a name that is not there would cost nothing and never fire."""
-        for name, _, expression, _ in alerting_rules.RULES:
-            for metric in re.findall(r"system_\w+", expression):
-                found = json.loads(get(self.port, f"/api/v1/query?query=count({metric})"))["data"]["result"]
-                if not found:
-                    raise SystemExit(f"{name}: prometheus has no {metric}")
+        rules = (HERE / "alerting_rules.yml").read_text()
+        if re.findall(r"alert: (.*)", rules) != RULES:
+            raise SystemExit("alerting_rules.toml and .yml have not the same rules")
+        for metric in sorted(set(re.findall(r"system_\w+", rules))):
+            if not json.loads(get(self.port, f"/api/v1/query?query=count({metric})"))["data"]["result"]:
+                raise SystemExit(f"alerting_rules.yml: prometheus has no {metric}")
 
     def stop(self):
         for program in reversed(self.programs):
@@ -379,7 +381,7 @@ def summary(sides, options):
             note = ""
             if who == "prometheus":
                 note = f" (its own clock says {1e6 * raw('prometheus fastest', 'evaluating') / samples:.3f} us of waiting time)"
-            print(f"{who}: evaluation of {len(alerting_rules.RULES)} rules costs {1e6 * (fast - bare) * seconds / samples:.3f} us "
+            print(f"{who}: evaluation of {len(RULES)} rules costs {1e6 * (fast - bare) * seconds / samples:.3f} us "
                   f"of CPU a sample{note}")
     for how in ("fastest", "as it comes"):
         ours, theirs = raw(f"ridgeline {how}", "cpu"), raw(f"prometheus {how}", "cpu")
@@ -426,7 +428,7 @@ def main():
     else:
         version = subprocess.run(["prometheus", "--version"], check=True, capture_output=True, text=True).stdout.split()[2]
         print(f"prometheus {version}")
-    print(f"{options.hosts} hosts of {options.series} series, {len(alerting_rules.RULES)} rules, {options.crossings} crossings in "
+    print(f"{options.hosts} hosts of {options.series} series, {len(RULES)} rules, {options.crossings} crossings in "
           f"{options.seconds} s after {options.settle} s, {os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f} before", flush=True)
     for side in sides:
         with tempfile.TemporaryDirectory(prefix="ridgeline-alerting.") as directory:

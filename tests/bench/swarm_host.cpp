@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "common/wire/messages.h"
+
 namespace ridgeline::bench {
 
 namespace {

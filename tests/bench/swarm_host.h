@@ -5,10 +5,12 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
+#include <string>
 #include <vector>
 
-#include "agent/pipeline/batch.h"
 #include "common/metric/sample_block.h"
+#include "common/metric/series.h"
 #include "tests/bench/recording.h"
 
 namespace ridgeline::bench {
@@ -29,7 +31,7 @@ class HostKind {
              std::size_t series = kSeriesPerHost);
 
     const Schema& schema() const { return schema_; }
-    const agent::SharedSchema& encoded_schema() const { return encoded_; }
+    const std::shared_ptr<const std::string>& encoded_schema() const { return encoded_; }
     std::uint64_t hash() const { return hash_; }
     std::size_t series_count() const { return schema_.series_count(); }
 
@@ -49,7 +51,7 @@ class HostKind {
 
     Schema schema_;
     std::vector<std::vector<Column>> columns_;  // by group
-    agent::SharedSchema encoded_;
+    std::shared_ptr<const std::string> encoded_;
     std::uint64_t hash_ = 0;
 };
 
