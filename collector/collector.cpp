@@ -5,6 +5,7 @@
 #include <map>
 #include <optional>
 #include <random>
+#include <utility>
 
 #include "collector/alert/alert_desk.h"
 #include "collector/alert/alert_text.h"
@@ -156,6 +157,7 @@ class Collector {
     bool syncing_ = false;
     bool pumping_ = false;
     bool stopping_ = false;
+    bool notifying_soon_ = false;
     std::optional<net::Timer> sync_timer_, key_files_timer_, checkpoint_timer_, housekeeping_timer_,
         notify_timer_, tick_timer_, status_timer_, watchdog_timer_, desk_timer_;
     std::optional<net::Signal> on_sigterm_, on_sigint_, on_sighup_;
@@ -495,6 +497,12 @@ void Collector::on_transition(const Transition& transition) {
     if (print_alerts_) std::cout << alert_line(transition) << std::endl;
     if (transition.rule == kNotStoredRule && transition.change == Change::resolved && notifier_)
         notifier_->stored_again();
+    // Whoever is to be told at once is; the timer is for what waits.
+    if (std::exchange(notifying_soon_, true)) return;
+    loop_.defer([this] {
+        notifying_soon_ = false;
+        if (!stopping_) notify();
+    });
 }
 
 ApiResponse Collector::answer(const ApiRequest& request) {

@@ -356,7 +356,7 @@ void Ingest::handle(std::string_view connection, std::string_view host, const wi
         out.push_back({std::string(connection), wire::SchemaRequest{body->schema_hash}});
         return;
     }
-    const auto block = wire::decode_block(body->columns, schema->schema, limits_.wire);
+    const auto block = blocks_.decode(body->columns, schema->schema, limits_.wire);
     if (!block) return refuse_error(block.error());
     if (!times_are_plausible(*block)) {
         // It costs what a good one costs: a host whose clock was wrong for a day has thousands of

@@ -17,6 +17,7 @@
 #include "collector/log/log.h"
 #include "collector/log/schema_pool.h"
 #include "common/base/clock.h"
+#include "common/wire/block_codec.h"
 #include "common/wire/messages.h"
 
 namespace ridgeline::collector {
@@ -175,6 +176,7 @@ class Ingest {
     Log& log_;
     const Clock& clock_;
     IngestLimits limits_;
+    wire::BlockDecoder blocks_;
     OnKeyChange on_key_change_;
     IngestStats stats_;
     std::map<std::string, HostState, std::less<>> hosts_;

@@ -55,7 +55,7 @@ bool RecordDecoder::learn(const Record& record) {
     return true;
 }
 
-Result<LogBatch> RecordDecoder::batch(const Record& record) const {
+Result<LogBatch> RecordDecoder::batch(const Record& record) {
     RL_ASSIGN_OR_RETURN(const BatchRecord found, decode_batch_record(as_text(record.payload)));
     RL_ASSIGN_OR_RETURN(const auto body, wire::decode_body(found.body, reading_limits()));
     const auto host = hosts_.find(found.host);
@@ -69,7 +69,7 @@ Result<LogBatch> RecordDecoder::batch(const Record& record) const {
     batch.resolution_s = body.resolution_s;
     batch.thinned_samples = body.thinned_samples;
     RL_ASSIGN_OR_RETURN(batch.block,
-                        wire::decode_block(body.columns, *schema->second.schema, reading_limits()));
+                        blocks_.decode(body.columns, *schema->second.schema, reading_limits()));
     batch.host = host->second;
     batch.schema = schema->second.schema;
     batch.schema_hash = body.schema_hash;

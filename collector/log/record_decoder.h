@@ -10,6 +10,7 @@
 #include "collector/log/schema_pool.h"
 #include "common/base/result.h"
 #include "common/segment/segment.h"
+#include "common/wire/block_codec.h"
 
 namespace ridgeline::collector {
 
@@ -21,7 +22,7 @@ class RecordDecoder {
     // Takes in a host or schema record; false when it is neither, or damaged.
     bool learn(const Record& record);
     // Errc::corrupt when it is damaged, or its host or schema was not learned.
-    Result<LogBatch> batch(const Record& record) const;
+    Result<LogBatch> batch(const Record& record);
 
   private:
     struct KnownSchema {
@@ -33,6 +34,7 @@ class RecordDecoder {
     std::map<std::string, std::shared_ptr<const HostInfo>, std::less<>> hosts_;
     std::map<std::pair<std::string, std::uint64_t>, KnownSchema> schemas_;
     SchemaPool pool_;
+    wire::BlockDecoder blocks_;
 };
 
 }  // namespace ridgeline::collector

@@ -220,7 +220,7 @@ std::int64_t Condition::breaching_since_ms() const {
 }
 
 std::optional<Condition::Firing> Condition::firing() const {
-    if (state_ != ConditionState::firing && state_ != ConditionState::clearing) return {};
+    if (!fires()) return {};
     return Firing{level_, since_ms_, announced_};
 }
 

@@ -98,6 +98,9 @@ class Condition {
         bool operator==(const Firing&) const = default;
     };
     std::optional<Firing> firing() const;
+    bool fires() const {
+        return state_ == ConditionState::firing || state_ == ConditionState::clearing;
+    }
     void restore(const Firing& firing);
 
   private:

@@ -150,6 +150,7 @@ void RuleEngine::bind_rule(std::uint32_t index, const SeriesSamples& samples,
             entry.condition.restore(saved->second.firing);
             entry.freshness.restore(saved->second.stale_since_ms);
             to_restore_.erase(saved);
+            note_firing(entry);
         }
     } else if (entry.rule != &rule) {
         // Other overrides apply: as if the rule had been edited.
@@ -230,8 +231,24 @@ void RuleEngine::release(Entry* entry, std::vector<Transition>& out) {
     drop(entry);
 }
 
+void RuleEngine::list_firing(Entry& entry, bool fires) {
+    const bool listed = entry.firing_place != kNotFiring;
+    if (fires == listed) return;
+    if (!listed) {
+        entry.firing_place = static_cast<std::uint32_t>(firing_entries_.size());
+        firing_entries_.push_back(&entry);
+        return;
+    }
+    Entry* last = firing_entries_.back();
+    firing_entries_[entry.firing_place] = last;
+    last->firing_place = entry.firing_place;
+    firing_entries_.pop_back();
+    entry.firing_place = kNotFiring;
+}
+
 void RuleEngine::drop(Entry* entry) {
     std::erase(waiting_, entry);
+    list_firing(*entry, false);
     looks_.remove(entry->look);
     --rooms_[entry->index].conditions;
     ++rooms_freed_;
@@ -256,6 +273,7 @@ void RuleEngine::on_samples(const SeriesSamples& samples, std::vector<Transition
         }
         entry->seen = &samples.series;
         evaluate(*entry, samples, out);
+        note_firing(*entry);
         entry->seen = nullptr;
         watch(*entry);
     }
@@ -275,6 +293,7 @@ void RuleEngine::meet_series(std::uint32_t series_id, const HostInfo& host,
 void RuleEngine::finish_batch(std::vector<Transition>& out) {
     for (Entry* entry : waiting_) {
         evaluate_waiting(*entry, received_ms_, out);
+        note_firing(*entry);
         entry->waiting.clear();
         entry->seen = nullptr;
         watch(*entry);
@@ -496,6 +515,7 @@ std::vector<RenamedAlert> RuleEngine::replace_rules(std::vector<Rule> rules,
     std::vector<std::unique_ptr<FleetRule>> old_fleets = std::move(fleets_);
     looks_.clear();
     firing_of_known_ = false;
+    firing_entries_.clear();
 
     rules_ = std::move(rules);
     index_rules();
@@ -532,9 +552,11 @@ std::vector<RenamedAlert> RuleEngine::replace_rules(std::vector<Rule> rules,
         kept.series.clear();
         kept.joins.clear();
         kept.look = 0;
+        kept.firing_place = kNotFiring;
         ++rooms_[kept.index].conditions;
         const auto [it, added] = conditions_.emplace(key_now(key), std::move(kept));
         it->second.key = &it->first;
+        note_firing(it->second);
         watch(it->second);
     }
     keep_timed_rules(std::move(old_silences), std::move(old_fleets), old_fingerprints, out);
@@ -600,9 +622,10 @@ void RuleEngine::forget(std::uint32_t series_id) {
 
 std::vector<FiringCondition> RuleEngine::firing() const {
     std::vector<FiringCondition> out;
-    for (const auto& [key, entry] : conditions_) {
-        if (const auto firing = entry.condition.firing())
-            out.push_back({key, entry.rule->fingerprint, *firing, entry.freshness.since_ms()});
+    for (const Entry* entry : firing_entries_) {
+        if (const auto firing = entry->condition.firing())
+            out.push_back(
+                {*entry->key, entry->rule->fingerprint, *firing, entry->freshness.since_ms()});
     }
     const auto append = [&](const std::vector<FiringCondition>& more) {
         out.insert(out.end(), more.begin(), more.end());

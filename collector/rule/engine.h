@@ -142,6 +142,7 @@ class RuleEngine {
 
   private:
     static constexpr std::size_t kPrimary = SIZE_MAX;  // not of a companion; sorts behind them
+    static constexpr std::uint32_t kNotFiring = UINT32_MAX;
     // A sample that is to be judged with those of other series.
     struct Waiting {
         std::int64_t time_ms;
@@ -175,7 +176,8 @@ class RuleEngine {
         std::vector<Waiting> waiting;
         const SeriesDescriptor* seen = nullptr;  // in this batch
         Freshness freshness;
-        Deadlines<Entry>::Token look = 0;  // at its freshness
+        Deadlines<Entry>::Token look = 0;         // at its freshness
+        std::uint32_t firing_place = kNotFiring;  // in firing_entries_
 
         // Judged together with other series, at the batch's end.
         bool waits() const { return series.size() > 1 || !rule->companions.empty(); }
@@ -211,6 +213,9 @@ class RuleEngine {
     void bind_companions(const SeriesSamples& samples, SeriesBindings& bindings);
     void unbind(std::uint32_t series_id, SeriesBindings& bindings);
     void drop(Entry* entry);
+    void list_firing(Entry& entry, bool fires);
+    // To be called after everything that may begin or end it.
+    void note_firing(Entry& entry) { list_firing(entry, entry.condition.fires()); }
     void release(Entry* entry, std::vector<Transition>& out);
     const Rule& effective(std::uint32_t index, std::uint32_t overrides);
     void index_rules();
@@ -254,6 +259,9 @@ class RuleEngine {
     std::unordered_map<std::string, std::vector<CompanionOf>> companions_by_metric_;
     const SampleHistory& history_;
     std::unordered_map<std::string, Entry> conditions_;  // by key; nodes do not move
+    // Those that fire, told or not: what is asked for with every transition costs what fires, not
+    // what is watched.
+    std::vector<Entry*> firing_entries_;
     std::unordered_map<std::uint32_t, SeriesBindings> by_series_;
     std::unordered_map<std::string, Host> hosts_;
     JoinTable joins_;

@@ -75,6 +75,7 @@ std::optional<std::int64_t> RuleEngine::look_at(Entry& entry, std::int64_t now_m
                                                  host == nullptr ? 0 : host->interval_ms());
     const Freshness::Look look = entry.freshness.look(
         *entry.rule, entry.condition, now_ms - offset_ms, *floor_ms_ - offset_ms, stale_ms);
+    note_firing(entry);
     emit(entry, look.outcome, out);
     if (look.outcome.change != Change::none && look.without_data) out.back().reason = "no data";
     if (!look.next_ms) {
@@ -168,6 +169,7 @@ void RuleEngine::retire_host(const std::string& host, std::int64_t now_ms,
         if (!entry.condition.firing()) continue;
         emit(entry, entry.condition.end_without_data(now_ms), out);
         out.back().reason = reason;
+        note_firing(entry);
     }
     for (const std::uint32_t id : series)
         forget(id);
@@ -321,10 +323,10 @@ bool RuleEngine::fires(const Rule& inhibitor, const std::string& host,
                        const Attributes& attributes) const {
     if (!firing_of_known_) {
         firing_of_.clear();
-        for (const auto& [key, entry] : conditions_) {
-            const auto firing = entry.condition.firing();
+        for (const Entry* entry : firing_entries_) {
+            const auto firing = entry->condition.firing();
             if (firing && firing->announced)
-                firing_of_[{entry.rule->id, entry.host}].push_back(entry.attributes);
+                firing_of_[{entry->rule->id, entry->host}].push_back(entry->attributes);
         }
         // Of those nothing but the key is known: they hold back all of their host.
         for (const auto& [key, condition] : to_restore_) {

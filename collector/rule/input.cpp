@@ -29,10 +29,12 @@ void Input::on_companion(const Rule& rule, std::size_t companion, std::int64_t t
     const std::int64_t boot_ms = std::llround(value * 1000);
     if (boot_ms_ && std::abs(boot_ms - *boot_ms_) <= kSameBootMs) return;
     boot_ms_ = boot_ms;
-    signal_.on_boot(boot_ms);
+    const auto counts = [](const Reduction& reduction) {
+        return reduction.counter && of_increases(reduction.agg);
+    };
+    if (counts(rule.reduction)) signal_.on_boot(boot_ms);
     for (std::size_t i = 0; i < companions_.size(); ++i) {
-        const Reduction& reduction = rule.companions[i].reduction;
-        if (reduction.counter && of_increases(reduction.agg)) companions_[i].on_boot(boot_ms);
+        if (counts(rule.companions[i].reduction)) companions_[i].on_boot(boot_ms);
     }
 }
 

@@ -1,6 +1,7 @@
 #include "collector/rule/sample_window.h"
 
 #include <cmath>
+#include <utility>
 
 namespace ridgeline::collector {
 
@@ -10,6 +11,11 @@ constexpr double kCounter32 = 4294967296.0;
 
 bool sums(Agg agg) {
     return agg == Agg::avg || agg == Agg::sum || of_increases(agg);
+}
+
+// Whether what goes in must be known when it leaves.
+bool takes_out(Agg agg) {
+    return sums(agg) || percentile(agg).has_value();
 }
 
 bool is_extreme(Agg agg) {
@@ -34,12 +40,14 @@ std::optional<double> SampleWindow::increase(const Reduction& reduction, double 
     return wrapped < kCounter32 / 2 ? std::optional(wrapped) : std::nullopt;
 }
 
-void SampleWindow::put(const Reduction& reduction, const Sample& sample) {
-    samples_.push_back(sample);
-    covered_ms_ += sample.covers_ms;
-    const double value = sample.value;
+void SampleWindow::put(const Reduction& reduction, std::int64_t time_ms, std::int64_t covers_ms,
+                       double value) {
+    times_.push_back(time_ms, covers_ms);
+    covered_ms_ += covers_ms;
+    newest_value_ = value;
+    if (takes_out(reduction.agg)) values_.push_back(value);
     if (sums(reduction.agg)) sum_.add(value);
-    if (of_increases(reduction.agg) && sample.covers_ms > 0) ++increases_;
+    if (of_increases(reduction.agg) && covers_ms > 0) ++increases_;
     if (percentile(reduction.agg)) sorted_.insert(value);
     if (!is_extreme(reduction.agg)) return;
     const auto outdone = [&](double older) {
@@ -47,17 +55,18 @@ void SampleWindow::put(const Reduction& reduction, const Sample& sample) {
     };
     while (!extremes_.empty() && outdone(extremes_.back().value))
         extremes_.pop_back();
-    extremes_.push_back({first_number_ + samples_.size() - 1, value});
+    extremes_.push_back({first_number_ + times_.size() - 1, value});
 }
 
 void SampleWindow::drop_oldest(const Reduction& reduction) {
-    const Sample& oldest = samples_.front();
-    covered_ms_ -= oldest.covers_ms;
-    if (sums(reduction.agg)) sum_.subtract(oldest.value);
-    if (of_increases(reduction.agg) && oldest.covers_ms > 0) --increases_;
-    if (percentile(reduction.agg)) sorted_.erase(oldest.value);
+    const std::int64_t covers_ms = times_.front_covers_ms();
+    covered_ms_ -= covers_ms;
+    if (sums(reduction.agg)) sum_.subtract(values_.front());
+    if (of_increases(reduction.agg) && covers_ms > 0) --increases_;
+    if (percentile(reduction.agg)) sorted_.erase(values_.front());
+    if (!values_.empty()) values_.pop_front();
     if (!extremes_.empty() && extremes_.front().number == first_number_) extremes_.pop_front();
-    samples_.pop_front();
+    times_.pop_front();
     ++first_number_;
 }
 
@@ -66,14 +75,14 @@ std::optional<double> SampleWindow::result(const Reduction& reduction) const {
     if (static_cast<double>(covered_ms_) < reduction.coverage_min * window_ms) return {};
     switch (reduction.agg) {
         case Agg::last:
-            return samples_.back().value;
+            return newest_value_;
         case Agg::avg:
-            return sum_.mean(static_cast<double>(samples_.size()));
+            return sum_.mean(static_cast<double>(times_.size()));
         case Agg::min:
         case Agg::max:
             return extremes_.front().value;
         case Agg::count:
-            return static_cast<double>(samples_.size());
+            return static_cast<double>(times_.size());
         case Agg::p50:
         case Agg::p90:
         case Agg::p95:
@@ -93,35 +102,36 @@ std::optional<double> SampleWindow::result(const Reduction& reduction) const {
 
 std::optional<double> SampleWindow::add(const Reduction& reduction, std::int64_t time_ms,
                                         double value, std::int64_t covers_ms) {
-    while (!samples_.empty() && (samples_.front().time_ms <= time_ms - reduction.window.count() ||
-                                 samples_.size() == kSamplesMax))
+    while (!times_.empty() && (times_.front_ms() <= time_ms - reduction.window.count() ||
+                               times_.size() == kSamplesMax))
         drop_oldest(reduction);
-    Sample sample{time_ms, covers_ms, value};
-    if (of_increases(reduction.agg)) {
-        const bool joined = covers_ms > 0 && previous_ &&
-                            !(reduction.counter && crosses_boot(time_ms - covers_ms, time_ms));
-        const auto difference = joined ? increase(reduction, value) : std::nullopt;
-        sample = {time_ms, difference ? covers_ms : 0, difference.value_or(0)};
-        previous_ = value;
+    if (!of_increases(reduction.agg)) {
+        put(reduction, time_ms, covers_ms, value);
+        return result(reduction);
     }
-    put(reduction, sample);
+    const bool joined = covers_ms > 0 && previous_ &&
+                        !(reduction.counter && crosses_boot(time_ms - covers_ms, time_ms));
+    const auto difference = joined ? increase(reduction, value) : std::nullopt;
+    previous_ = value;
+    put(reduction, time_ms, difference ? covers_ms : 0, difference.value_or(0));
     return result(reduction);
 }
 
 void SampleWindow::on_boot(std::int64_t boot_ms) {
     boot_ms_ = boot_ms;
     // It is told some seconds after the boot, when the first pair across it may have been made.
-    for (std::size_t i = samples_.size(); i-- > 0 && samples_[i].time_ms >= boot_ms;) {
-        Sample& sample = samples_[i];
-        if (sample.covers_ms == 0 ||
-            !crosses_boot(sample.time_ms - sample.covers_ms, sample.time_ms))
-            continue;
-        covered_ms_ -= sample.covers_ms;
-        sum_.subtract(sample.value);
-        --increases_;
-        sample.covers_ms = 0;
-        sample.value = 0;
-    }
+    std::optional<std::size_t> across;
+    times_.each_from_back([&](std::size_t index, std::int64_t time_ms, std::int64_t covers_ms) {
+        if (time_ms < boot_ms) return false;
+        if (covers_ms == 0 || !crosses_boot(time_ms - covers_ms, time_ms)) return true;
+        covered_ms_ -= covers_ms;
+        across = index;
+        return false;  // what each covers begins where the one before ends: one alone crosses it
+    });
+    if (!across) return;
+    times_.uncover(*across);
+    sum_.subtract(std::exchange(values_[*across], 0));
+    --increases_;
 }
 
 }  // namespace ridgeline::collector

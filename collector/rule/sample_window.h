@@ -11,6 +11,7 @@
 #include "collector/rule/exact_sum.h"
 #include "collector/rule/reduction.h"
 #include "collector/rule/sample_queue.h"
+#include "collector/rule/sample_times.h"
 #include "collector/rule/sorted_bag.h"
 
 namespace ridgeline::collector {
@@ -29,23 +30,23 @@ class SampleWindow {
     void on_boot(std::int64_t boot_ms);
 
   private:
-    struct Sample {
-        std::int64_t time_ms;
-        std::int64_t covers_ms;  // what it counts for; of an increase that is none, 0
-        double value;            // or the increase since the sample before it
-    };
     struct Extreme {
         std::uint64_t number;
         double value;
     };
     bool crosses_boot(std::int64_t from_ms, std::int64_t to_ms) const;
     std::optional<double> increase(const Reduction& reduction, double value) const;
-    void put(const Reduction& reduction, const Sample& sample);
+    // `covers_ms`: what it counts for; of an increase that is none, 0. `value`: or the increase
+    // since the sample before it.
+    void put(const Reduction& reduction, std::int64_t time_ms, std::int64_t covers_ms,
+             double value);
     void drop_oldest(const Reduction& reduction);
     std::optional<double> result(const Reduction& reduction) const;
 
-    SampleQueue<Sample> samples_;
-    std::uint64_t first_number_ = 0;  // of samples_' front, counted from the first ever
+    SampleTimes times_;
+    SampleQueue<double> values_;  // as many, where the aggregate takes them out again
+    double newest_value_ = 0;
+    std::uint64_t first_number_ = 0;  // of times_' front, counted from the first ever
     std::int64_t covered_ms_ = 0;
     std::size_t increases_ = 0;
     ExactSum sum_;                   // for avg, sum, rate, delta

@@ -19,6 +19,8 @@ void SortedBag::insert(double value) {
     if (++size_ == 1) return;
     const std::size_t index = block_of(value);
     std::vector<double>& block = blocks_[index];
+    // A vector's own growth leaves half of it empty.
+    if (block.size() == block.capacity()) block.reserve(block.size() + block.size() / 4 + 4);
     block.insert(std::upper_bound(block.begin(), block.end(), value), value);
     if (block.size() < kBlock) return;
     const auto half = block.begin() + kBlock / 2;

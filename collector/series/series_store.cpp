@@ -15,13 +15,23 @@ constexpr double kHourMs = 3'600'000;
 
 }  // namespace
 
+std::size_t SeriesStore::DescriptorHash::operator()(const SeriesDescriptor& descriptor) const {
+    const std::hash<std::string_view> hash;
+    std::size_t all = hash(descriptor.metric);
+    for (const Attribute& attribute : descriptor.attributes)
+        all = (all * 31 + hash(attribute.key)) * 31 + hash(attribute.value);
+    return all;
+}
+
 SeriesId SeriesStore::intern(const std::string& host_id, const SeriesDescriptor& descriptor,
                              std::int64_t now_ms) {
     const auto full = static_cast<double>(options_.series_per_host);
     const auto host = by_host_.try_emplace(host_id, Host{{}, 0, full, now_ms}).first;
     Host& h = host->second;
-    std::string key = to_string(descriptor);
-    if (const auto it = h.series.find(key); it != h.series.end()) return it->second;
+    const auto shared = descriptors_.find(descriptor);
+    if (shared != descriptors_.end()) {
+        if (const auto it = h.series.find(shared->get()); it != h.series.end()) return it->second;
+    }
     const std::size_t weight = series_weight(descriptor);
     if (entries_.size() >= options_.series_max || next_id_ == kIdsEnd) return kRefusedTotal;
     if (h.weight + weight > options_.series_per_host) return kRefusedPerHost;
@@ -35,16 +45,22 @@ SeriesId SeriesStore::intern(const std::string& host_id, const SeriesDescriptor&
     h.allowance -= static_cast<double>(weight);
     h.weight += weight;
     const SeriesId id = next_id_++;
-    entries_.emplace(id, Entry{&host->first, descriptor, {}});
-    h.series.emplace(std::move(key), id);
+    const SharedDescriptor& kept =
+        shared != descriptors_.end()
+            ? *shared
+            : *descriptors_.insert(std::make_shared<const SeriesDescriptor>(descriptor)).first;
+    entries_.emplace(id, Entry{&host->first, kept, {}});
+    h.series.emplace(kept.get(), id);
     return id;
 }
 
 void SeriesStore::free(std::unordered_map<SeriesId, Entry>::iterator entry) {
     const auto host = by_host_.find(*entry->second.host);
-    host->second.series.erase(to_string(entry->second.descriptor));
-    host->second.weight -= series_weight(entry->second.descriptor);
+    const SharedDescriptor descriptor = std::move(entry->second.descriptor);
+    host->second.series.erase(descriptor.get());
+    host->second.weight -= series_weight(*descriptor);
     entries_.erase(entry);
+    if (descriptor.use_count() == 2) descriptors_.erase(descriptor);  // ours, and that one there
     ++stats_.series_freed;
 }
 
@@ -113,7 +129,7 @@ void SeriesStore::append(const LogBatch& batch,
                     values_[i] = values_[fresh_[i]];
                 }
             }
-            on_new({id, entry.descriptor, std::span(times_).first(added),
+            on_new({id, *entry.descriptor, std::span(times_).first(added),
                     std::span(values_).first(added)});
         }
     }
@@ -123,12 +139,12 @@ std::vector<SeriesId> SeriesStore::find(const SeriesSelector& selector) const {
     std::vector<SeriesId> found;
     const auto matches = [&](const Entry& entry) {
         if (entry.window.empty()) return false;
-        if (!selector.metric.empty() && !glob_match(selector.metric, entry.descriptor.metric))
+        if (!selector.metric.empty() && !glob_match(selector.metric, entry.descriptor->metric))
             return false;
         return std::all_of(
             selector.attributes.begin(), selector.attributes.end(), [&](const auto& wanted) {
                 const std::string* value =
-                    find_attribute(entry.descriptor.attributes, wanted.first);
+                    find_attribute(entry.descriptor->attributes, wanted.first);
                 // An attribute that must be absent is asked for with an empty value.
                 return value == nullptr
                            ? wanted.second.empty()

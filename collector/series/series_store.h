@@ -16,6 +16,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "collector/log/log_batch.h"
@@ -78,7 +79,7 @@ class SeriesStore {
     std::vector<SeriesId> find(const SeriesSelector& selector) const;
     // Of ids that find() has given since the last trim().
     const std::string& host_of(SeriesId id) const { return *entries_.at(id).host; }
-    const SeriesDescriptor& descriptor_of(SeriesId id) const { return entries_.at(id).descriptor; }
+    const SeriesDescriptor& descriptor_of(SeriesId id) const { return *entries_.at(id).descriptor; }
     const WindowSeries& window_of(SeriesId id) const { return entries_.at(id).window; }
     bool contains(SeriesId id) const { return entries_.contains(id); }
     // In steps of `step_ms` aligned to its multiples; steps without samples are left out.
@@ -98,8 +99,24 @@ class SeriesStore {
     const SeriesStoreStats& stats() const { return stats_; }
 
   private:
+    // One for all hosts that have it: those of one image have the same series.
+    using SharedDescriptor = std::shared_ptr<const SeriesDescriptor>;
+    struct DescriptorHash {
+        using is_transparent = void;
+        std::size_t operator()(const SeriesDescriptor& descriptor) const;
+        std::size_t operator()(const SharedDescriptor& shared) const { return (*this)(*shared); }
+    };
+    struct DescriptorEqual {
+        using is_transparent = void;
+        static const SeriesDescriptor& of(const SeriesDescriptor& descriptor) { return descriptor; }
+        static const SeriesDescriptor& of(const SharedDescriptor& shared) { return *shared; }
+        template <class A, class B>
+        bool operator()(const A& a, const B& b) const {
+            return of(a) == of(b);
+        }
+    };
     struct Host {
-        std::unordered_map<std::string, SeriesId> series;  // by to_string()
+        std::unordered_map<const SeriesDescriptor*, SeriesId> series;
         std::size_t weight = 0;
         // How many new series there may be now; begins with room for all it may have.
         double allowance = 0;
@@ -107,7 +124,7 @@ class SeriesStore {
     };
     struct Entry {
         const std::string* host;  // a key of by_host_
-        SeriesDescriptor descriptor;
+        SharedDescriptor descriptor;
         WindowSeries window;
     };
     // Ids in schema order, per group; kUnmapped for series without a sample so far, kRefused for
@@ -136,6 +153,7 @@ class SeriesStore {
     SeriesStoreOptions options_;
     std::unordered_map<SeriesId, Entry> entries_;
     SeriesId next_id_ = 0;
+    std::unordered_set<SharedDescriptor, DescriptorHash, DescriptorEqual> descriptors_;
     std::map<std::string, Host, std::less<>> by_host_;
     std::map<SchemaKey, SchemaMap> schema_maps_;
     SeriesStoreStats stats_;

@@ -27,7 +27,13 @@ std::string pack(std::string_view raw) {
     return packed;
 }
 
-Result<std::string> unpack(std::string_view bytes, std::size_t bytes_max) {
+struct FreeContext {
+    void operator()(ZSTD_DCtx* context) const { ZSTD_freeDCtx(context); }
+};
+using Context = std::unique_ptr<ZSTD_DCtx, FreeContext>;
+
+Result<std::string> unpack(std::string_view bytes, std::size_t bytes_max, ZSTD_DCtx* context) {
+    if (context == nullptr) return fail(Errc::limit, "block: no memory to unpack it");
     // The frame's own claim decides how much is allocated, and it is checked first: a bomb is
     // refused unopened.
     const unsigned long long size = ZSTD_getFrameContentSize(bytes.data(), bytes.size());
@@ -36,7 +42,8 @@ Result<std::string> unpack(std::string_view bytes, std::size_t bytes_max) {
     }
     if (size > bytes_max) return fail(Errc::limit, "block: unpacks to more than the limit");
     std::string raw(static_cast<std::size_t>(size), '\0');
-    const std::size_t n = ZSTD_decompress(raw.data(), raw.size(), bytes.data(), bytes.size());
+    const std::size_t n =
+        ZSTD_decompressDCtx(context, raw.data(), raw.size(), bytes.data(), bytes.size());
     if (ZSTD_isError(n) != 0 || n != raw.size())
         return fail(Errc::corrupt, "block: damaged zstd frame");
     return raw;
@@ -71,7 +78,7 @@ std::string pack_schema(std::string_view encoded) {
 }
 
 Result<std::string> unpack_schema(std::string_view packed, const Limits& limits) {
-    return unpack(packed, limits.message_bytes);
+    return unpack(packed, limits.message_bytes, Context(ZSTD_createDCtx()).get());
 }
 
 std::string encode_block(const SampleBlock& block) {
@@ -86,9 +93,24 @@ std::string encode_block(const SampleBlock& block) {
     return pack(raw);
 }
 
+struct BlockDecoder::State {
+    Context context{ZSTD_createDCtx()};
+};
+
+BlockDecoder::BlockDecoder() : state_(std::make_unique<State>()) {}
+BlockDecoder::~BlockDecoder() = default;
+BlockDecoder::BlockDecoder(BlockDecoder&&) noexcept = default;
+BlockDecoder& BlockDecoder::operator=(BlockDecoder&&) noexcept = default;
+
 Result<SampleBlock> decode_block(std::string_view bytes, const Schema& schema,
                                  const Limits& limits) {
-    RL_ASSIGN_OR_RETURN(const std::string raw, unpack(bytes, unpacked_bytes_max(limits)));
+    return BlockDecoder().decode(bytes, schema, limits);
+}
+
+Result<SampleBlock> BlockDecoder::decode(std::string_view bytes, const Schema& schema,
+                                         const Limits& limits) {
+    RL_ASSIGN_OR_RETURN(const std::string raw,
+                        unpack(bytes, unpacked_bytes_max(limits), state_->context.get()));
     std::string_view in = raw;
     SampleBlock block;
     block.groups.reserve(schema.groups.size());

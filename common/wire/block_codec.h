@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstddef>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -25,6 +26,23 @@ std::string encode_block(const SampleBlock& block);
 // Errc::limit over a limit. Infinite values are Errc::corrupt; NaN cannot be expressed.
 Result<SampleBlock> decode_block(std::string_view bytes, const Schema& schema,
                                  const Limits& limits);
+
+// Decodes block after block with what zstd needs for it, a tenth of a megabyte, made once. For who
+// decodes all the time: of small blocks, making it anew is much of the cost. Of one thread.
+class BlockDecoder {
+  public:
+    BlockDecoder();
+    ~BlockDecoder();
+    BlockDecoder(BlockDecoder&&) noexcept;
+    BlockDecoder& operator=(BlockDecoder&&) noexcept;
+
+    // As decode_block().
+    Result<SampleBlock> decode(std::string_view bytes, const Schema& schema, const Limits& limits);
+
+  private:
+    struct State;
+    std::unique_ptr<State> state_;
+};
 
 // encode_schema()'s bytes as one zstd frame, as they are spooled: names repeat a lot.
 std::string pack_schema(std::string_view encoded);

@@ -6,12 +6,14 @@
 // swarm.py starts collector and workers and prints the figures; commands come on standard input:
 //   connect SECONDS   all agents, spread over so long
 //   sample            from now on, each at its own time within the batch interval
+//   sample together   likewise, each at the batch interval's edges by the wall clock, as agents do
+//   busy HOST MS      from then on (Unix milliseconds) the host's CPU is used to 97 %
 //   hold              no more; what is not acknowledged yet still goes out
 // and each second one line of JSON goes to standard output. The end of input ends the program.
-#include <charconv>
 #include <csignal>
 #include <fstream>
 #include <iostream>
+#include <sstream>
 
 #include <CLI/CLI.hpp>
 #include <unistd.h>
@@ -42,6 +44,9 @@ struct Options {
     std::size_t agents = 0;
     std::size_t of = 0;
     std::size_t kinds = 20;
+    std::size_t series = HostKind::kSeriesPerHost;
+    unsigned batch_seconds = 10;
+    std::int64_t epoch_ms = 0;
     std::size_t strangers = 0;
     std::uint32_t pause_ms = 1000;
 };
@@ -59,7 +64,9 @@ class Swarm {
   private:
     Result<void> make_agents();
     void on_input();
-    void obey(std::string_view line);
+    void obey(const std::string& line);
+    void sample(bool together);
+    void be_busy(std::size_t host, std::int64_t from_ms);
     void report();
     void report_agents(JsonWriter& out);
 
@@ -105,13 +112,14 @@ Result<void> Swarm::make_agents() {
     shared_.clock = &clock_;
     shared_.endpoint = "tcp://" + options_.host + ":" + std::to_string(options_.port);
     shared_.server_public_z85 = options_.server_public_z85;
+    shared_.batch = std::chrono::seconds{options_.batch_seconds};
     RL_ASSIGN_OR_RETURN(recording_, load_recording());
     for (std::size_t i = 0; i < std::min(options_.kinds, options_.of); ++i)
-        kinds_.emplace_back(recording_, i);
+        kinds_.emplace_back(recording_, i, options_.series);
     for (std::size_t i = options_.first; i < options_.first + options_.agents; ++i) {
-        RL_ASSIGN_OR_RETURN(
-            auto agent, SwarmAgent::make(shared_, "swarm-" + std::to_string(i),
-                                         kinds_[i % kinds_.size()], static_cast<std::uint32_t>(i)));
+        RL_ASSIGN_OR_RETURN(auto agent,
+                            SwarmAgent::make(shared_, "swarm-" + std::to_string(i),
+                                             kinds_[i % kinds_.size()], {i, options_.epoch_ms}));
         // Not as enrolment does it, which has each file synced: ten thousand take a while.
         std::ofstream(options_.agents_dir / (agent->host_id() + ".pub"))
             << agent->public_key() << '\n';
@@ -129,32 +137,57 @@ void Swarm::on_input() {
     }
     input_text_.append(bytes.data(), static_cast<std::size_t>(got));
     for (std::size_t end; (end = input_text_.find('\n')) != std::string::npos;) {
-        obey(std::string_view(input_text_).substr(0, end));
+        obey(input_text_.substr(0, end));
         input_text_.erase(0, end + 1);
     }
 }
 
-void Swarm::obey(std::string_view line) {
-    if (line.starts_with("connect ")) {
-        line.remove_prefix(8);
+void Swarm::obey(const std::string& line) {
+    std::istringstream words(line);
+    std::string command, how;
+    words >> command;
+    if (command == "connect") {
         std::size_t seconds = 0;
-        std::from_chars(line.data(), line.data() + line.size(), seconds);
+        words >> seconds;
         for (std::size_t i = 0; i < agents_.size(); ++i)
             agents_[i]->connect_in(std::chrono::milliseconds{1000 * seconds * i / agents_.size()});
-    } else if (line == "sample") {
-        const MonoTime now = clock_.mono_now();
-        for (std::size_t i = 0; i < agents_.size(); ++i) {
-            const auto offset = std::chrono::nanoseconds{shared_.batch} *
-                                static_cast<std::int64_t>(options_.first + i) /
-                                static_cast<std::int64_t>(options_.of);
-            agents_[i]->sample_from(now + offset);
-        }
-    } else if (line == "hold") {
+    } else if (command == "sample") {
+        words >> how;
+        sample(how == "together");
+    } else if (command == "busy") {
+        std::size_t host = 0;
+        std::int64_t from_ms = 0;
+        words >> host >> from_ms;
+        be_busy(host, from_ms);
+    } else if (command == "hold") {
         for (const auto& agent : agents_)
             agent->stop_sampling();
     } else {
         std::cerr << "swarm: unknown command: " << printable(line) << '\n';
     }
+}
+
+void Swarm::sample(bool together) {
+    const MonoTime now = clock_.mono_now();
+    const std::int64_t now_ms = to_unix_ms(clock_.wall_now());
+    const std::int64_t batch_ms = shared_.batch / 1ms;
+    const std::int64_t edge_ms = (now_ms / batch_ms + 1) * batch_ms;
+    for (std::size_t i = 0; i < agents_.size(); ++i) {
+        if (together) {
+            agents_[i]->sample_from(now + std::chrono::milliseconds{edge_ms - now_ms}, edge_ms);
+            continue;
+        }
+        const std::int64_t offset_ms = batch_ms * static_cast<std::int64_t>(options_.first + i) /
+                                       static_cast<std::int64_t>(options_.of);
+        agents_[i]->sample_from(now + std::chrono::milliseconds{offset_ms},
+                                (now_ms + offset_ms) / 1000 * 1000);
+    }
+}
+
+// Those of other workers are not ours to make busy.
+void Swarm::be_busy(std::size_t host, std::int64_t from_ms) {
+    if (host >= options_.first && host < options_.first + agents_.size())
+        agents_[host - options_.first]->be_busy_from(from_ms);
 }
 
 void add_durations(JsonWriter& out, std::string_view name, Durations& durations) {
@@ -210,6 +243,7 @@ void Swarm::report() {
 
 int main(int argc, char** argv) {
     using namespace ridgeline;
+    using namespace std::chrono_literals;
     bench::Options options;
     CLI::App app{"Plays many agents, or strangers, against a running collector; see swarm.py."};
     app.add_option("--host", options.host, "the collector's address");
@@ -220,9 +254,16 @@ int main(int argc, char** argv) {
     app.add_option("--first", options.first, "the number of the first one");
     app.add_option("--of", options.of, "how many there are in all processes");
     app.add_option("--kinds", options.kinds, "how many different sets of series there are");
+    app.add_option("--series", options.series, "how many a host has");
+    app.add_option("--batch-seconds", options.batch_seconds, "how long a batch is")
+        ->check(CLI::Range(1, 60));
+    app.add_option("--epoch-ms", options.epoch_ms,
+                   "where the hosts' values begin, Unix milliseconds; a minute ago by default");
     app.add_option("--strangers", options.strangers, "how many strangers this process plays");
     app.add_option("--pause-ms", options.pause_ms, "before a stranger comes again");
     CLI11_PARSE(app, argc, argv);
+    if (options.epoch_ms == 0)
+        options.epoch_ms = to_unix_ms(SystemClock().wall_now() - 1min) / 1000 * 1000;
     options.of = std::max(options.of, options.first + options.agents);
     std::signal(SIGPIPE, SIG_IGN);
 

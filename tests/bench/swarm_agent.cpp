@@ -62,22 +62,22 @@ struct SwarmAgent::Connection {
 };
 
 Result<std::unique_ptr<SwarmAgent>> SwarmAgent::make(SwarmShared& shared, std::string host_id,
-                                                     const HostKind& kind, std::uint32_t seed) {
+                                                     const HostKind& kind, HostData data) {
     RL_ASSIGN_OR_RETURN(net::KeyPair keys, net::generate_key_pair());
     auto storage = std::make_unique<test::FaultyStorage>();
     RL_ASSIGN_OR_RETURN(agent::Spool spool, agent::Spool::open(*storage, spool_options()));
-    return std::unique_ptr<SwarmAgent>(new SwarmAgent(shared, std::move(host_id), kind, seed,
+    return std::unique_ptr<SwarmAgent>(new SwarmAgent(shared, std::move(host_id), kind, data,
                                                       std::move(keys), std::move(storage),
                                                       std::move(spool)));
 }
 
 SwarmAgent::SwarmAgent(SwarmShared& shared, std::string host_id, const HostKind& kind,
-                       std::uint32_t seed, net::KeyPair keys,
+                       HostData data, net::KeyPair keys,
                        std::unique_ptr<test::FaultyStorage> storage, agent::Spool spool)
     : shared_(&shared),
       host_id_(std::move(host_id)),
       kind_(&kind),
-      rng_(seed),
+      data_(data),
       keys_(std::move(keys)),
       storage_(std::move(storage)),
       spool_(std::move(spool)),
@@ -91,10 +91,9 @@ SwarmAgent::SwarmAgent(SwarmShared& shared, std::string host_id, const HostKind&
                  {"ec2.zone", "eu-central-1a"},
                  {"kernel", "6.1.0-28-cloud-amd64"},
                  {"os", "Debian GNU/Linux 12 (bookworm)"}}},
-               *shared.clock, agent::Rng(seed)),
+               *shared.clock, agent::Rng(static_cast<std::uint32_t>(data.number))),
       reconnect_(*shared.loop, [this] { connect(); }),
-      seal_(*shared.loop, [this] { seal(); }),
-      second_(seed) {}
+      seal_(*shared.loop, [this] { seal(); }) {}
 
 SwarmAgent::~SwarmAgent() = default;
 
@@ -170,21 +169,18 @@ void SwarmAgent::on_tick() {
     drain();
 }
 
-void SwarmAgent::sample_from(MonoTime first_seal) {
-    const MonoTime now = shared_->clock->mono_now();
+void SwarmAgent::sample_from(MonoTime first_seal, std::int64_t last_stamp_ms) {
     seal_due_ = first_seal;
-    const auto wall = shared_->clock->wall_now() + until(first_seal, now) - shared_->batch;
-    next_stamp_ms_ = to_unix_ms(std::chrono::floor<std::chrono::seconds>(wall));
-    seal_.start(until(seal_due_, now));
+    next_stamp_ms_ = last_stamp_ms - (shared_->batch - std::chrono::seconds{1}) / milliseconds{1};
+    seal_.start(until(seal_due_, shared_->clock->mono_now()));
 }
 
 void SwarmAgent::seal() {
     const MonoTime now = shared_->clock->mono_now();
     shared_->lag.add(now - seal_due_);
     const auto ticks = static_cast<std::size_t>(shared_->batch.count());
-    const SampleBlock block = kind_->block(next_stamp_ms_, ticks, second_, rng_);
+    const SampleBlock block = kind_->block(data_, next_stamp_ms_, ticks);
     next_stamp_ms_ += shared_->batch / milliseconds{1};
-    second_ += ticks;
     agent::SealedBatch batch;
     batch.body.schema_hash = kind_->hash();
     batch.body.sealed_wall_ms = to_unix_ms(shared_->clock->wall_now());

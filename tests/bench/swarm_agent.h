@@ -48,14 +48,16 @@ struct SwarmShared {
 class SwarmAgent {
   public:
     static Result<std::unique_ptr<SwarmAgent>> make(SwarmShared& shared, std::string host_id,
-                                                    const HostKind& kind, std::uint32_t seed);
+                                                    const HostKind& kind, HostData data);
     ~SwarmAgent();
 
     const std::string& public_key() const { return keys_.public_z85; }
     const std::string& host_id() const { return host_id_; }
     void connect_in(std::chrono::milliseconds delay) { reconnect_.start(delay); }
-    // The first batch is sealed then, the next ones a batch interval later each.
-    void sample_from(MonoTime first_seal);
+    // The first batch is sealed then, the next ones a batch interval later each. `last_stamp_ms`:
+    // of the first batch's last sample, a whole second.
+    void sample_from(MonoTime first_seal, std::int64_t last_stamp_ms);
+    void be_busy_from(std::int64_t time_ms) { data_.busy_from_ms = time_ms; }
     void stop_sampling() { seal_.stop(); }
     void on_tick();
 
@@ -70,7 +72,7 @@ class SwarmAgent {
         MonoTime at;
     };
 
-    SwarmAgent(SwarmShared& shared, std::string host_id, const HostKind& kind, std::uint32_t seed,
+    SwarmAgent(SwarmShared& shared, std::string host_id, const HostKind& kind, HostData data,
                net::KeyPair keys, std::unique_ptr<test::FaultyStorage> storage, agent::Spool spool);
     void connect();
     void close_later();
@@ -84,7 +86,7 @@ class SwarmAgent {
     SwarmShared* shared_;
     std::string host_id_;
     const HostKind* kind_;
-    std::mt19937 rng_;
+    HostData data_;
     net::KeyPair keys_;
     std::unique_ptr<test::FaultyStorage> storage_;
     agent::Spool spool_;
@@ -96,7 +98,6 @@ class SwarmAgent {
     net::Timer seal_;
     MonoTime seal_due_;
     std::int64_t next_stamp_ms_ = 0;
-    std::uint64_t second_ = 0;
 };
 
 }  // namespace ridgeline::bench

@@ -234,3 +234,31 @@ levels = [ { at = 3 } ]
     CHECK(run(false) == "95:FIRING:P4");
     CHECK(run(true).empty());
 }
+
+TEST_CASE("a reboot takes nothing out of an average beside a counter", "[companion]") {
+    const SeriesDescriptor cpu{"system.cpu.utilization", {{"state", "used"}}};
+    const SeriesDescriptor switches{"system.cpu.context_switches", {}};
+    const SeriesDescriptor boot{"system.boot_time", {}};
+    const auto run = [&](bool rebooted) {
+        Story story(R"(
+[[rule]]
+id = "busy"
+metric = "system.cpu.utilization"
+agg = "avg"
+window = "1m"
+levels = [ { at = "80%", for = "3m" } ]
+and = { metric = "system.cpu.context_switches", agg = "rate", window = "2m", op = ">", value = 0 }
+)");
+        const double start_s = Story::kStartMs / 1000.0;
+        for (int t = 0; t <= 400; t += 10) {
+            // It is known at 170 only that it booted before the sample of 160.
+            const double booted_s = start_s + (rebooted && t >= 170 ? 155 : -5000);
+            story.batch({{1, cpu, double(t), 0.9},
+                         {2, switches, double(t), 1000.0 * t},
+                         {3, boot, double(t), booted_s}});
+        }
+        return story.told();
+    };
+    CHECK_FALSE(run(false).empty());
+    CHECK(run(true) == run(false));
+}
