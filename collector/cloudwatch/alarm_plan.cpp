@@ -211,12 +211,19 @@ class Planner {
             if (rule.cloudwatch_alarm.empty()) continue;
             rule_ = &rule;
             made_ = 0;
+            unwritten_ = 0;
             if (rule.heartbeat) {
                 plan_heartbeat();
             } else if (is_aws(rule.metric->name)) {
                 plan_aws();
             } else {
                 plan_series();
+            }
+            if (unwritten_ > 0) {
+                problem("of " + std::to_string(unwritten_) +
+                        " series CloudWatch gets no metric (naming, or a dimension it would "
+                        "refuse), such as " +
+                        unwritten_example_);
             }
             if (made_ == 0 && !troubled_.contains(rule.id))
                 problem("nothing that it looks at is known yet; make the plan again later");
@@ -311,9 +318,10 @@ class Planner {
     void plan_one_series(const HostInfo& host, const SeriesDescriptor& series,
                          const Companion* divisor) {
         auto metric = written(host, series);
-        if (!metric)
-            return problem("CloudWatch gets no metric of " + to_string(series) + " on " +
-                           host.host_id + " (naming, or a dimension it would refuse)");
+        if (!metric) {
+            if (unwritten_++ == 0) unwritten_example_ = to_string(series) + " on " + host.host_id;
+            return;
+        }
         Subject subject{host, series, std::move(*metric), {}};
         if (divisor != nullptr) {
             for (const SeriesId id :
@@ -601,7 +609,9 @@ class Planner {
     const AlarmSources& from_;
     Selection selection_;
     const Rule* rule_ = nullptr;
-    std::size_t made_ = 0;  // of this rule
+    std::size_t made_ = 0;       // of this rule
+    std::size_t unwritten_ = 0;  // of its series
+    std::string unwritten_example_;
     WantedAlarms out_;
     std::set<std::string> troubled_;
     std::set<std::pair<std::string, std::string>> other_regions_;

@@ -277,7 +277,7 @@ class CloudWatchControl::Impl : public std::enable_shared_from_this<Impl> {
             const json body = found_none ? json() : json::parse(reply->body, nullptr, false);
             job_->writes += step.writes ? 1 : 0;
             if (body.is_discarded() && !step.writes)
-                return give_up(step.operation + "'s answer is no JSON");
+                return give_up(step.operation + " is answered with what is no JSON");
             const auto done = std::move(step.done);
             steps_.pop_front();
             if (!found_none && !body.is_object()) return done(json::object());

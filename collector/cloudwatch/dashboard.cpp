@@ -260,7 +260,7 @@ class Maker {
                 if (!has_dimension(shape, "host")) continue;
                 expressions.push_back(search(shape, std::string(" host=\"") + kHostPattern + '"',
                                              "Average", period_s_));
-                // The one with the fewest dimensions finds the hosts soonest.
+                // Hosts are found by their CPU, which each has, or else by what comes first.
                 if (choose.empty() || metric == "system.cpu.utilization") {
                     std::string schema = quoted(from_.writer.space);
                     for (const std::string& dimension : shape.dimensions)
