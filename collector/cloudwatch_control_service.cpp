@@ -80,7 +80,7 @@ Result<std::uint64_t> CloudWatchControlService::start(bool destroys, bool dry_ru
 
 Result<CloudWatchControl::Order> CloudWatchControlService::order(bool destroys,
                                                                  bool dry_run) const {
-    const Environment environment = process_environment();
+    const Environment environment = peers_.environment();
     const CloudWatchControlConfig& config = config_.cloudwatch_control;
     CloudWatchControl::Order order;
     order.destroys = destroys;

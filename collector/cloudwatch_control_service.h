@@ -24,7 +24,8 @@ class CloudWatchControlService {
         Evaluation& evaluation;
         const Clock& clock;
         Rng jitter;
-        const std::size_t& rule_mistakes;  // in rule files that are not used
+        const std::size_t& rule_mistakes;          // in rule files that are not used
+        std::function<Environment()> environment;  // that says region and endpoint
     };
     // `config` and `peers` must outlive it.
     CloudWatchControlService(const CollectorConfig& config, Peers peers);

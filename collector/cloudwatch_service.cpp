@@ -29,7 +29,7 @@ CloudWatchService::CloudWatchService(const CollectorConfig& config, Peers peers,
       peers_(std::move(peers)),
       on_append_(std::move(on_append)),
       control_(config, {peers_.loop, peers_.http, peers_.credentials, peers_.evaluation,
-                        peers_.clock, peers_.jitter, peers_.rule_mistakes}) {}
+                        peers_.clock, peers_.jitter, peers_.rule_mistakes, process_environment}) {}
 
 Result<void> CloudWatchService::open() {
     if (const auto loaded = control_.load(); !loaded) {
