@@ -2,12 +2,12 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <cstdio>
 #include <map>
 #include <optional>
 
 #include "collector/cloudwatch/alarm.h"
+#include "collector/cloudwatch/alarm_form.h"
 #include "collector/rule/cloudwatch_fit.h"
 #include "collector/sink/selection.h"
 #include "common/base/crc32c.h"
@@ -20,50 +20,20 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::int64_t kMinute = 60;
-constexpr std::int64_t kHour = 3600;
-constexpr std::int64_t kDay = 86'400;
 constexpr std::size_t kNameMax = 255;
 constexpr std::size_t kDescriptionMax = 1024;
 // A series that ended so long before another of the same identity has been replaced by it
 // (certificates are looked at by the hour).
-constexpr std::int64_t kReplacedMs = 2 * kHour * 1000;
-// Of a silent host: what is written comes a minute or two late, and an alarm must not fire for
-// that.
-constexpr std::int64_t kSilentPeriodsMin = 3;
-
-// A metric as CloudWatch knows it.
-struct CloudMetric {
-    std::string region;
-    std::string space;
-    std::string name;
-    std::vector<Dimension> dimensions;
-    double factor = 1;           // CloudWatch's value is ours times this
-    std::int64_t period_s = 60;  // between its points
-    std::string published_stat;  // of AWS's own: the statistic that the rule sees
-    bool sparse = false;         // no point where nothing was counted
-};
-
-std::int64_t seconds(std::chrono::milliseconds duration) {
-    return std::chrono::duration_cast<std::chrono::seconds>(duration).count();
-}
-
-std::int64_t round_up(std::int64_t value, std::int64_t unit) {
-    return (value + unit - 1) / unit * unit;
-}
-
-// Thresholds as people wrote them: 0.07 * 100 is 7, not 7.000000000000001.
-double rounded(double value) {
-    std::array<char, 64> text{};
-    const int length = std::snprintf(text.data(), text.size(), "%.12g", value);
-    return to_double({text.data(), static_cast<std::size_t>(std::max(length, 0))}).value_or(value);
-}
-
+constexpr std::int64_t kReplacedMs = 2 * 3'600'000;
 std::string short_hash(std::string_view text) {
     std::array<char, 16> out{};
     const int length =
         std::snprintf(out.data(), out.size(), "%08x", crc32c(std::as_bytes(std::span(text))));
     return {out.data(), static_cast<std::size_t>(std::max(length, 0))};
+}
+
+std::int64_t seconds(std::chrono::milliseconds duration) {
+    return std::chrono::duration_cast<std::chrono::seconds>(duration).count();
 }
 
 bool any_matches(const std::vector<std::string>& patterns, std::string_view name) {
@@ -73,133 +43,6 @@ bool any_matches(const std::vector<std::string>& patterns, std::string_view name
 
 bool is_aws(std::string_view metric) {
     return metric.starts_with("aws.");
-}
-
-const Companion* divisor_of(const Rule& rule) {
-    const auto found =
-        std::find_if(rule.companions.begin(), rule.companions.end(),
-                     [](const auto& c) { return c.role == Companion::Role::divisor; });
-    return found == rule.companions.end() ? nullptr : &*found;
-}
-
-// The statistic over a period that the rule's reduction is. A value that must breach all the time
-// does so when the nearest to healthy does; one that must once, when the furthest does.
-Result<std::string> statistic(const Reduction& reduction, bool rises, bool all_the_time) {
-    switch (reduction.agg) {
-        case Agg::last:
-            return std::string(rises == all_the_time ? "Minimum" : "Maximum");
-        case Agg::avg:
-            return std::string("Average");
-        case Agg::min:
-            return std::string("Minimum");
-        case Agg::max:
-        case Agg::rate:
-        case Agg::delta:
-            return std::string("Maximum");
-        case Agg::sum:
-            return std::string("Sum");
-        case Agg::count:
-            return std::string("SampleCount");
-        case Agg::p50:
-        case Agg::p90:
-        case Agg::p95:
-        case Agg::p99:
-            return std::string(to_string(reduction.agg));
-    }
-    return fail(Errc::unsupported, "");
-}
-
-// Of a metric of AWS's own the rule sees one statistic, and CloudWatch can make it again over other
-// periods; another one of it, as the rule does, it cannot.
-Result<std::string> statistic(const Reduction& reduction, const std::string& published) {
-    const bool same =
-        reduction.agg == Agg::last || (reduction.agg == Agg::avg && published == "Average") ||
-        (reduction.agg == Agg::min && published == "Minimum") ||
-        (reduction.agg == Agg::max && published == "Maximum") ||
-        (reduction.agg == Agg::sum && (published == "Sum" || published == "SampleCount"));
-    if (same) return published;
-    return fail(Errc::unsupported, "CloudWatch makes no " + std::string(to_string(reduction.agg)) +
-                                       " of the statistic " + published);
-}
-
-// The statistic's and the operator's names in PutMetricAlarm.
-void put_statistic(json& input, const std::string& stat) {
-    static const std::set<std::string> kSimple = {"Average", "Sum", "Minimum", "Maximum",
-                                                  "SampleCount"};
-    input[kSimple.contains(stat) ? "Statistic" : "ExtendedStatistic"] = stat;
-}
-
-std::string operator_name(Op op) {
-    switch (op) {
-        case Op::greater:
-            return "GreaterThanThreshold";
-        case Op::greater_equal:
-            return "GreaterThanOrEqualToThreshold";
-        case Op::less:
-            return "LessThanThreshold";
-        default:
-            return "LessThanOrEqualToThreshold";
-    }
-}
-
-std::string missing_data(NoData::Policy policy) {
-    switch (policy) {
-        case NoData::Policy::ok:
-            return "notBreaching";
-        case NoData::Policy::fire:
-            return "breaching";
-        case NoData::Policy::resolve_after:
-            return "missing";
-        case NoData::Policy::hold:
-            break;
-    }
-    return "ignore";
-}
-
-json dimensions_json(const std::vector<Dimension>& dimensions) {
-    json list = json::array();
-    for (const Dimension& dimension : dimensions)
-        list.push_back({{"Name", dimension.name}, {"Value", dimension.value}});
-    return list;
-}
-
-struct Timing {
-    std::int64_t period_s = 60;
-    std::int64_t n = 1;
-    std::int64_t m = 1;
-};
-
-std::int64_t period_for(const CloudMetric& metric, std::int64_t wanted_s,
-                        std::int64_t sustained_s) {
-    if (metric.period_s >= kMinute)
-        return round_up(std::max(wanted_s, metric.period_s), metric.period_s);
-    // High resolution: alarms of less than a minute cost three times as much, so they are made
-    // only where the rule looks that closely.
-    const std::int64_t closest = wanted_s > 0 ? wanted_s : sustained_s > 0 ? sustained_s : kMinute;
-    if (closest >= kMinute) return round_up(wanted_s > 0 ? wanted_s : kMinute, kMinute);
-    if (wanted_s == 0 || closest <= 10) return 10;
-    return closest <= 20 ? 20 : closest <= 30 ? 30 : kMinute;
-}
-
-Timing timing_of(const Rule& rule, const Level& level, const CloudMetric& metric) {
-    const std::int64_t window_s = seconds(rule.reduction.window);
-    const std::int64_t sustained_s = seconds(level.sustained);
-    Timing timing;
-    timing.period_s = period_for(metric, level.slots ? seconds(rule.slot) : window_s, sustained_s);
-    // Certificates are looked at by the hour.
-    if (rule.metric->name.starts_with("tls."))
-        timing.period_s = round_up(std::max(timing.period_s, kHour), metric.period_s);
-    if (level.slots) {
-        timing.n = static_cast<std::int64_t>(level.slots->n);
-        timing.m = static_cast<std::int64_t>(level.slots->m);
-        return timing;
-    }
-    // Short periods may span a day at most. Of single samples, longer ones say the same.
-    if (window_s == 0 && timing.period_s < kHour && sustained_s > kDay)
-        timing.period_s = round_up(kHour, metric.period_s);
-    timing.n = std::max<std::int64_t>(1, (sustained_s + timing.period_s - 1) / timing.period_s);
-    timing.m = timing.n;
-    return timing;
 }
 
 class Planner {
@@ -390,39 +233,19 @@ class Planner {
 
     void plan_level(const Subject& subject, const Rule& rule, const Level& level,
                     const Attributes& identity) {
-        const Timing timing = timing_of(rule, level, subject.metric);
-        const Agg agg = rule.reduction.agg;
-        if ((agg == Agg::sum || agg == Agg::count || agg == Agg::delta) &&
-            timing.period_s != seconds(rule.reduction.window)) {
-            return problem("a window of " + format_duration(rule.reduction.window) +
-                           " is no multiple of CloudWatch's points, one in " +
-                           std::to_string(subject.metric.period_s) + "s");
-        }
-        const bool all_the_time = level.sustained.count() > 0 && !level.slots;
-        const auto stat = [&](const CloudMetric& metric) {
-            return metric.published_stat.empty()
-                       ? statistic(rule.reduction, upward(rule.op), all_the_time)
-                       : statistic(rule.reduction, metric.published_stat);
-        };
-        const auto own = stat(subject.metric);
-        const auto other = subject.divisor ? stat(*subject.divisor) : own;
-        if (!own || !other) return problem((own ? other : own).error().context);
-
+        auto form =
+            alarm_form(rule, level, subject.metric, subject.divisor ? &*subject.divisor : nullptr);
+        if (!form) return problem(form.error().context);
         json input = frame(subject.metric.region, rule, level.severity);
-        put_name(input, subject, level.severity, identity);
-        input["ComparisonOperator"] = operator_name(rule.op);
-        input["EvaluationPeriods"] = timing.n;
-        input["DatapointsToAlarm"] = timing.m;
-        input["TreatMissingData"] = missing_data(rule.no_data.policy);
-        double factor = agg == Agg::count ? 1 : subject.metric.factor;
-        if (subject.divisor && agg != Agg::count) factor /= subject.divisor->factor;
-        input["Threshold"] = rounded(level.at * factor);
-        put_metrics(input, subject, agg, {*own, *other}, timing.period_s);
-        const std::string held =
-            level.slots ? " in " + std::to_string(timing.m) + " of " + std::to_string(timing.n) +
-                              " slots of " + format_duration(rule.slot)
-            : level.sustained.count() > 0 ? " for " + format_duration(level.sustained)
-                                          : "";
+        put_name(input, subject.host.host_id, level.severity, identity);
+        input.update(*form);
+        const Agg agg = rule.reduction.agg;
+        const std::string held = level.slots ? " in " + std::to_string(level.slots->m) + " of " +
+                                                   std::to_string(level.slots->n) + " slots of " +
+                                                   format_duration(rule.slot)
+                                 : level.sustained.count() > 0
+                                     ? " for " + format_duration(level.sustained)
+                                     : "";
         describe(input, rule, subject.host.host_id,
                  rule.id + ' ' + std::string(to_string(level.severity)) + ": " +
                      std::string(agg == Agg::last ? "" : std::string(to_string(agg)) + " of ") +
@@ -431,42 +254,6 @@ class Planner {
                      " on " + subject.host.host_id + ' ' + std::string(to_string(rule.op)) + ' ' +
                      format_quantity(level.at, rule.unit) + held);
         add(subject.metric.region, subject.host.host_id, std::move(input));
-    }
-
-    static std::string term(const std::string& id, const CloudMetric& metric, Agg agg) {
-        if (agg == Agg::rate) return "RATE(" + id + ")";
-        if (agg == Agg::delta) return "DIFF(" + id + ")";
-        return metric.sparse ? "FILL(" + id + ", 0)" : id;
-    }
-
-    static void put_metrics(json& input, const Subject& subject, Agg agg,
-                            const std::array<std::string, 2>& stats, std::int64_t period_s) {
-        // A zero that CloudWatch leaves out is no fault, and needs no mathematics to be none.
-        if (!subject.divisor && !of_increases(agg)) {
-            input["Namespace"] = subject.metric.space;
-            input["MetricName"] = subject.metric.name;
-            input["Dimensions"] = dimensions_json(subject.metric.dimensions);
-            input["Period"] = period_s;
-            return put_statistic(input, stats[0]);
-        }
-        json metrics = json::array();
-        std::string expression = term("m1", subject.metric, agg);
-        if (subject.divisor) expression += " / " + term("m2", *subject.divisor, agg);
-        metrics.push_back({{"Id", "e1"}, {"Expression", expression}, {"ReturnData", true}});
-        const auto add = [&](const char* id, const CloudMetric& metric, const std::string& stat) {
-            metrics.push_back({{"Id", id},
-                               {"MetricStat",
-                                {{"Metric",
-                                  {{"Namespace", metric.space},
-                                   {"MetricName", metric.name},
-                                   {"Dimensions", dimensions_json(metric.dimensions)}}},
-                                 {"Period", period_s},
-                                 {"Stat", stat}}},
-                               {"ReturnData", false}});
-        };
-        add("m1", subject.metric, stats[0]);
-        if (subject.divisor) add("m2", *subject.divisor, stats[1]);
-        input["Metrics"] = std::move(metrics);
     }
 
     // What comes every period from every host that is written at all.
@@ -517,21 +304,14 @@ class Planner {
 
     void plan_silence(const HostInfo& host, const Rule& rule, const CloudMetric& metric) {
         const Level& level = rule.levels.front();
-        const std::int64_t period_s = round_up(std::max(metric.period_s, kMinute), metric.period_s);
-        const std::int64_t n = std::max(
-            kSilentPeriodsMin, (static_cast<std::int64_t>(level.at) + period_s - 1) / period_s);
-        Subject subject{host, {}, metric, {}};
         json input = frame(metric.region, rule, level.severity);
-        put_name(input, subject, level.severity, {});
-        input["ComparisonOperator"] = "LessThanThreshold";
-        input["Threshold"] = 1.0;
-        input["EvaluationPeriods"] = n;
-        input["DatapointsToAlarm"] = n;
-        input["TreatMissingData"] = "breaching";
-        put_metrics(input, subject, Agg::count, {"SampleCount", ""}, period_s);
+        put_name(input, host.host_id, level.severity, {});
+        input.update(silence_form(level.at, metric));
+        const auto span_s =
+            input["Period"].get<std::int64_t>() * input["EvaluationPeriods"].get<std::int64_t>();
         describe(input, rule, host.host_id,
                  rule.id + ' ' + std::string(to_string(level.severity)) + ": " + host.host_id +
-                     " not heard of for " + std::to_string(n * period_s) + "s");
+                     " not heard of for " + format_duration(std::chrono::seconds(span_s)));
         add(metric.region, host.host_id, std::move(input));
     }
 
@@ -557,9 +337,9 @@ class Planner {
         return input;
     }
 
-    void put_name(json& input, const Subject& subject, Severity severity,
+    void put_name(json& input, const std::string& host, Severity severity,
                   const Attributes& identity) const {
-        std::string name = from_.config.prefix + '/' + rule_->id + '/' + subject.host.host_id;
+        std::string name = from_.config.prefix + '/' + rule_->id + '/' + host;
         for (const Attribute& attribute : identity)
             name += '/' + attribute.key + '=' + attribute.value;
         input["AlarmName"] = printable(name + '/' + std::string(to_string(severity)), 100'000);
