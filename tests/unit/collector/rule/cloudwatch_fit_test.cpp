@@ -36,9 +36,8 @@ TEST_CASE("a rule that CloudWatch has no alarm for is refused with its place and
     CHECK(refused("levels = [ { at = 1 } ]\nop = \"!=\"\n").find("r.toml:6:6: ") == 0);
     CHECK(refused(kLevels + "window = \"90s\"\nagg = \"count\"\n").find("whole minutes") !=
           std::string::npos);
-    CHECK(
-        refused("levels = [ { at = \"80%\", for = \"8d\" } ]\n").find("a week at most, not 8d") !=
-        std::string::npos);
+    CHECK(refused("levels = [ { at = \"80%\", for = \"8d\" } ]\n").find("a week at most, not 8d") !=
+          std::string::npos);
     CHECK(refused("levels = [ { at = \"80%\", for = \"2d\" } ]\n").empty());
     CHECK(refused("window = \"1m\"\nlevels = [ { at = \"80%\", for = \"2d\" } ]\n")
               .find("windows shorter than an hour") != std::string::npos);
