@@ -1,9 +1,11 @@
 #include "collector/cloudwatch_service.h"
 
+#include <algorithm>
 #include <cmath>
 #include <utility>
 
 #include "collector/aws/endpoint.h"
+#include "collector/cloudwatch/targets.h"
 #include "collector/cost/survey.h"
 #include "common/base/text.h"
 
@@ -23,9 +25,17 @@ constexpr const char* kAwsMetrics = "aws_metrics_failed";
 
 CloudWatchService::CloudWatchService(const CollectorConfig& config, Peers peers,
                                      std::function<void()> on_append)
-    : config_(config), peers_(std::move(peers)), on_append_(std::move(on_append)) {}
+    : config_(config),
+      peers_(std::move(peers)),
+      on_append_(std::move(on_append)),
+      control_(config, {peers_.loop, peers_.http, peers_.credentials, peers_.evaluation,
+                        peers_.clock, peers_.jitter, peers_.rule_mistakes, process_environment}) {}
 
 Result<void> CloudWatchService::open() {
+    if (const auto loaded = control_.load(); !loaded) {
+        log::warning("how many alarms and dashboards there are in CloudWatch is not known",
+                     {{"error", loaded.error().context}});
+    }
     RL_TRY(open_sink());
     open_aws_metrics();
     return {};
@@ -39,18 +49,39 @@ void CloudWatchService::start_timers() {
         });
         sink_timer_->start(kSinkPoll, kSinkPoll);
     }
-    if (budget_) {
-        budget_timer_.emplace(peers_.loop, [this] { report_budget(); });
-        budget_timer_->start(kBudgetLook, kBudgetLook);
-    }
-    if (source_) {
-        source_timer_.emplace(peers_.loop, [this] { read_aws_metrics(); });
-        source_timer_->start(kMetricsLook, kMetricsLook);
-    }
+    budget_timer_.emplace(peers_.loop, [this] { report_budget(); });
+    budget_timer_->start(kBudgetLook, kBudgetLook);
+    source_timer_.emplace(peers_.loop, [this] { read_aws_metrics(); });
+    source_timer_->start(kMetricsLook, kMetricsLook);
 }
 
 void CloudWatchService::save() {
-    if (budget_) report_budget();
+    report_budget();
+}
+
+Result<void> CloudWatchService::reload(const CollectorConfig& before) {
+    if (config_.aws_metrics != before.aws_metrics) reload_aws_metrics(before.aws_metrics);
+    if (!sink_) return {};
+    report_budget();  // saves what it has admitted
+    if (!config_.cloudwatch.budget_usd_per_month) {
+        budget_.reset();
+        peers_.evaluation.clear(kBudget, "");
+        return {};
+    }
+    RL_ASSIGN_OR_RETURN(const std::string region,
+                        resolve_region(config_.cloudwatch.region, process_environment()));
+    return open_budget(region);
+}
+
+// As after a restart: what the window holds was taken, the rest is asked for.
+void CloudWatchService::reload_aws_metrics(const std::vector<AwsMetricsConfig>& before) {
+    for (const AwsMetricsConfig& entry : before)
+        peers_.evaluation.clear(kAwsMetrics, entry.name);
+    source_.reset();
+    log_input_.reset();
+    source_waits_for_ = peers_.log.end_position();
+    open_aws_metrics();
+    log::info("AWS metrics reloaded", {{"entries", config_.aws_metrics.size()}});
 }
 
 void CloudWatchService::on_sync_begun() {
@@ -58,6 +89,7 @@ void CloudWatchService::on_sync_begun() {
 }
 
 void CloudWatchService::on_sync_failed() {
+    source_waits_for_ = std::min(source_waits_for_, peers_.log.end_position());
     if (source_) source_->on_sync_failed();
 }
 
@@ -77,11 +109,9 @@ Result<void> CloudWatchService::open_sink() {
     };
     RL_TRY(open_budget(target.region));
     CloudWatchLimits limits;
-    if (budget_) {
-        limits.admit = [this](const MetricIdentity& metric) {
-            return budget_->admit(metric, peers_.clock.wall_now());
-        };
-    }
+    limits.admit = [this](const MetricIdentity& metric) {
+        return !budget_ || budget_->admit(metric, peers_.clock.wall_now());
+    };
     RL_ASSIGN_OR_RETURN(
         sink_, CloudWatchSink::open(config_.cloudwatch, target,
                                     config_.storage.path / "cloudwatch.cursor", opener, peers_.http,
@@ -96,7 +126,7 @@ Result<void> CloudWatchService::open_budget(const std::string& region) {
     if (!config_.cloudwatch.budget_usd_per_month) return {};
     RL_ASSIGN_OR_RETURN(CloudWatchPrices prices, load_prices(config_.cloudwatch.prices, region));
     CloudWatchUsage besides;
-    besides.metrics_read = aws_metrics_read();
+    add_besides(besides);
     const double other = make_bill(besides, prices).total();
     budget_.emplace(std::move(prices), *config_.cloudwatch.budget_usd_per_month, other);
     const auto file = config_.storage.path / "cloudwatch.budget";
@@ -108,6 +138,7 @@ Result<void> CloudWatchService::open_budget(const std::string& region) {
 }
 
 void CloudWatchService::report_budget() {
+    if (!budget_) return;
     if (const auto saved = budget_->save(config_.storage.path / "cloudwatch.budget"); !saved) {
         static log::RateLimit limit(6);
         limit.write(log::Level::warning, "which metrics the budget has admitted cannot be saved",
@@ -122,6 +153,14 @@ void CloudWatchService::report_budget() {
                             "CloudWatch's budget of " + dollars(budget_->usd_per_month()) +
                                 " USD a month is used up; new metrics are not sent, " +
                                 std::to_string(refused) + " so far, such as " + budget_->example());
+}
+
+void CloudWatchService::add_besides(CloudWatchUsage& usage) const {
+    usage.metrics_read = aws_metrics_read();
+    const ControlPlan::Totals& held = control_.held();
+    usage.alarm_metrics = static_cast<double>(held.alarms.standard);
+    usage.alarm_metrics_high_resolution = static_cast<double>(held.alarms.high_resolution);
+    usage.dashboards = static_cast<double>(held.dashboards);
 }
 
 double CloudWatchService::aws_metrics_read() const {
@@ -151,7 +190,7 @@ CostModel CloudWatchService::cost() {
                 return host == nullptr ? std::map<std::string, std::string>{} : host->record().tags;
             },
             peers_.clock.wall_now());
-        usage.metrics_read = aws_metrics_read();
+        add_besides(usage);
         return usage;
     };
     return model;
@@ -163,20 +202,8 @@ void CloudWatchService::open_aws_metrics() {
     const Environment environment = process_environment();
     std::vector<AwsMetricsTarget> targets;
     for (const AwsMetricsConfig& entry : config_.aws_metrics) {
-        AwsMetricsTarget target{entry, {}, {}, {}, {}};
-        const auto endpoints = [&]() -> Result<void> {
-            RL_ASSIGN_OR_RETURN(target.region, resolve_region(entry.region, environment));
-            RL_ASSIGN_OR_RETURN(target.endpoint, cloudwatch_endpoint(entry.endpoint_url,
-                                                                     target.region, environment));
-            // CloudFront's metrics are published there and nowhere else.
-            target.global_region =
-                partition_of(target.region) == "aws" ? "us-east-1" : target.region;
-            RL_ASSIGN_OR_RETURN(
-                target.global_endpoint,
-                cloudwatch_endpoint(entry.endpoint_url, target.global_region, environment));
-            return {};
-        };
-        if (const auto found = endpoints(); !found) {
+        auto found = resolve_aws_target(entry, environment);
+        if (!found) {
             log::error("AWS metrics are not read",
                        {{"entry", entry.name}, {"error", found.error().context}});
             peers_.evaluation.raise(kAwsMetrics, entry.name, Severity::p2,
@@ -184,7 +211,7 @@ void CloudWatchService::open_aws_metrics() {
                                         "\" cannot be read: " + found.error().context);
             continue;
         }
-        targets.push_back(std::move(target));
+        targets.push_back(std::move(*found));
     }
     log_input_.emplace(peers_.log, peers_.clock);
     AwsMetricsSource::Callbacks callbacks;
@@ -213,7 +240,9 @@ void CloudWatchService::open_aws_metrics() {
 // Pseudo-hosts live as long as the collector reads for them: that AWS does not answer is an alert
 // of its own.
 void CloudWatchService::read_aws_metrics() {
-    if (!peers_.evaluation.caught_up()) return;
+    if (!source_ || !peers_.evaluation.caught_up() ||
+        peers_.evaluation.read_until() < source_waits_for_)
+        return;
     source_->poll();
     for (const AwsMetricsTarget& target : source_->targets())
         peers_.evaluation.host_alive(target.config.host_id());

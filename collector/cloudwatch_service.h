@@ -10,6 +10,7 @@
 #include "collector/aws/credentials.h"
 #include "collector/cloudwatch/log_input.h"
 #include "collector/cloudwatch/metrics_source.h"
+#include "collector/cloudwatch_control_service.h"
 #include "collector/config.h"
 #include "collector/cost/budget.h"
 #include "collector/evaluation.h"
@@ -30,6 +31,7 @@ class CloudWatchService {
         Evaluation& evaluation;
         const Clock& clock;
         Rng jitter;  // in [0, 1), of retries
+        const std::size_t& rule_mistakes;
     };
 
     // `config` and `peers` must outlive it. `on_append` is called when the log has got more to
@@ -43,12 +45,17 @@ class CloudWatchService {
     // What the next start goes on with.
     void save();
 
+    // The configuration has another budget, other prices or other [[aws_metrics]] than `before`.
+    // On an error the old budget stays in force.
+    Result<void> reload(const CollectorConfig& before);
+
     // A sync of the log begins, and how it ended.
     void on_sync_begun();
     void on_sync_failed();
     void on_durable();
 
     CostModel cost();
+    CloudWatchControlService& control() { return control_; }
     // nullptr: switched off.
     const CloudWatchSink* sink() const { return sink_.get(); }
     const AwsMetricsSource* metrics_source() const { return source_ ? &*source_ : nullptr; }
@@ -56,7 +63,10 @@ class CloudWatchService {
   private:
     Result<void> open_sink();
     Result<void> open_budget(const std::string& region);
+    void reload_aws_metrics(const std::vector<AwsMetricsConfig>& before);
     void report_budget();
+    // What is billed besides custom metrics, as far as it is known.
+    void add_besides(CloudWatchUsage& usage) const;
     double aws_metrics_read() const;
     void open_aws_metrics();
     void read_aws_metrics();
@@ -64,10 +74,13 @@ class CloudWatchService {
     const CollectorConfig& config_;
     Peers peers_;
     std::function<void()> on_append_;
+    CloudWatchControlService control_;
     std::optional<SeriesBudget> budget_;
     std::unique_ptr<CloudWatchSink> sink_;
     std::optional<AwsLogInput> log_input_;
     std::optional<AwsMetricsSource> source_;
+    // What an earlier source has put into the log must be in the window before this one asks.
+    LogPosition source_waits_for_ = 0;
     std::optional<net::Timer> sink_timer_, budget_timer_, source_timer_;
 };
 

@@ -1,5 +1,6 @@
 #include "collector/collector.h"
 
+#include <algorithm>
 #include <csignal>
 #include <iostream>
 #include <map>
@@ -12,10 +13,12 @@
 #include "collector/alert/inhibition.h"
 #include "collector/aws/credentials.h"
 #include "collector/aws/curl_client.h"
+#include "collector/cloudwatch/alarm_plan.h"
 #include "collector/cloudwatch_service.h"
 #include "collector/evaluation.h"
 #include "collector/http/alert_api.h"
 #include "collector/http/audit_api.h"
+#include "collector/http/cloudwatch_api.h"
 #include "collector/http/cost_api.h"
 #include "collector/http/explain_api.h"
 #include "collector/http/rule_api.h"
@@ -112,12 +115,14 @@ class Collector {
     void on_transition(const Transition& transition);
     void notify();
     ApiResponse answer(const ApiRequest& request);
+    ControlModel control_model();
     void audit(const Actor& actor, const std::string& action, const std::string& subject,
                const std::string& before, const std::string& after);
     AlertDesk::HostTags host_tags() const;
     void reload();
     void take_new_config();
     void reload_limits(LimitsConfig limits);
+    void reload_cloudwatch(const CollectorConfig& fresh);
     void reload_rules();
     void tell_of_rule_files(const LoadedRules& loaded);
     void retire_unenrolled();
@@ -172,7 +177,7 @@ Result<void> Collector::start() {
     const Rng jitter = [engine] { return std::uniform_real_distribution<double>(0, 1)(*engine); };
     cloudwatch_.emplace(config_,
                         CloudWatchService::Peers{loop_, *http_client_, *credentials_, *log_,
-                                                 *evaluation_, clock_, jitter},
+                                                 *evaluation_, clock_, jitter, bad_rule_files_},
                         [this] { schedule_sync(); });
     RL_TRY(cloudwatch_->open());
     RL_TRY(open_notifier(jitter));
@@ -274,6 +279,15 @@ Result<void> Collector::open_ports() {
     RL_ASSIGN_OR_RETURN(enrollment_book_,
                         EnrollmentBook::open(config_.storage.path / "enrollment.db"));
     enrollment_.emplace(*allowed_, *enrollment_book_, clock_, loaded.keys.public_z85);
+    cloudwatch_->control().known_by(loaded.keys.public_z85);
+    cloudwatch_->control().on_change([this](const Actor& actor, const ControlJob& job) {
+        const auto changed = std::count_if(job.plan.changes.begin(), job.plan.changes.end(),
+                                           [](const ControlChange& c) { return c.done; });
+        audit(actor, job.destroys ? "cloudwatch.destroy" : "cloudwatch.apply",
+              "alarms and dashboards", "",
+              std::to_string(changed) + " changed, " + std::to_string(job.plan.to_do()) +
+                  " not done");
+    });
     const ZmqListener::Options options{config_.listen.agents, config_.limits.message_bytes,
                                        config_.limits.handshake_timeout,
                                        connection_limits(config_.limits)};
@@ -512,6 +526,7 @@ ApiResponse Collector::answer(const ApiRequest& request) {
     if (auto response = handle_audit(*desk_, request)) return std::move(*response);
     if (auto response = handle_cost([this] { return cloudwatch_->cost(); }, request))
         return std::move(*response);
+    if (auto response = handle_cloudwatch(control_model(), request)) return std::move(*response);
     if (auto response = handle_rules(evaluation_->book(), engine, disabled_rules_, request))
         return std::move(*response);
     if (auto response = handle_explain(
@@ -532,6 +547,17 @@ ApiResponse Collector::answer(const ApiRequest& request) {
               change->action, change->subject, before, change->after);
     }
     return response;
+}
+
+ControlModel Collector::control_model() {
+    ControlModel model;
+    model.start = [this](bool destroys, bool dry_run, const ApiRequest& by) {
+        return cloudwatch_->control().start(
+            destroys, dry_run, {printable(by.author, AlertDesk::kAuthorBytesMax), by.address});
+    };
+    model.job = [this] { return cloudwatch_->control().job(); };
+    model.prices = [this] { return cloudwatch_->cost().prices; };
+    return model;
 }
 
 // What is done is done: that it cannot be written down is an error of its own.
@@ -565,6 +591,7 @@ void Collector::take_new_config() {
         return;
     }
     reload_limits(fresh->limits);
+    reload_cloudwatch(*fresh);
     config_.notify = fresh->notify;
     notifier_->change(fresh->notify);
     reload_rules();
@@ -582,6 +609,24 @@ void Collector::reload_limits(LimitsConfig limits) {
     listener_->change(connection_limits(limits));
     evaluation_->series().change(series_options(config_));
     log::info("limits reloaded");
+}
+
+void Collector::reload_cloudwatch(const CollectorConfig& fresh) {
+    const CollectorConfig before = config_;
+    config_.cloudwatch_control = fresh.cloudwatch_control;
+    config_.aws_metrics = fresh.aws_metrics;
+    config_.cloudwatch.budget_usd_per_month = fresh.cloudwatch.budget_usd_per_month;
+    config_.cloudwatch.prices = fresh.cloudwatch.prices;
+    if (config_.cloudwatch != fresh.cloudwatch)
+        log::notice("of [cloudwatch], all but budget and prices changes with the next start");
+    if (const auto reloaded = cloudwatch_->reload(before); !reloaded) {
+        config_.cloudwatch.budget_usd_per_month = before.cloudwatch.budget_usd_per_month;
+        config_.cloudwatch.prices = before.cloudwatch.prices;
+        log::error("CloudWatch's budget stays as it was; mend it and reload",
+                   {{"error", reloaded.error().context}});
+    }
+    view_parts_.aws_metrics = cloudwatch_->metrics_source();
+    retire_unenrolled();
 }
 
 void Collector::reload_rules() {
@@ -652,7 +697,17 @@ Result<void> run_collector(const CollectorConfig& config, const RereadConfig& re
 }
 
 std::string check_rules(const CollectorConfig& config) {
-    return to_string(load_rules(config.rules.packaged, config.rules.path).errors);
+    const LoadedRules loaded = load_rules(config.rules.packaged, config.rules.path);
+    std::string problems = to_string(loaded.errors);
+    for (const Rule& rule : loaded.rules) {
+        if (rule.cloudwatch_alarm.empty()) continue;
+        if (const std::string why =
+                rule.heartbeat ? "" : not_written(config.cloudwatch, rule.metric->name);
+            !why.empty())
+            problems += rule.cloudwatch_alarm + ": cloudwatch_alarm of rule \"" + rule.id +
+                        "\": " + why + '\n';
+    }
+    return problems;
 }
 
 }  // namespace ridgeline::collector

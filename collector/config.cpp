@@ -105,6 +105,7 @@ CollectorConfig read_collector_config(ConfigDocument& document) {
         rules.duration("startup_grace", config.rules.startup_grace, 1s, 1h);
     ConfigTable cloudwatch = root.table("cloudwatch");
     config.cloudwatch = read_cloudwatch_config(cloudwatch);
+    config.cloudwatch_control = read_cloudwatch_control_config(cloudwatch);
     config.aws_metrics = read_aws_metrics(root);
     config.notify = read_notify_config(root);
     config.log_level = read_level(root.table("log"));

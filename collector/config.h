@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "collector/cloudwatch/control_config.h"
 #include "collector/cloudwatch/metrics_config.h"
 #include "collector/ingest/host_quota.h"
 #include "collector/notify/config.h"
@@ -71,6 +72,7 @@ struct CollectorConfig {
     LimitsConfig limits;
     RulesConfig rules;
     CloudWatchConfig cloudwatch;
+    CloudWatchControlConfig cloudwatch_control;  // read again on SIGHUP
     std::vector<AwsMetricsConfig> aws_metrics;
     NotifyConfig notify;  // read again on SIGHUP
     log::Level log_level = log::Level::info;

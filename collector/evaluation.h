@@ -76,6 +76,8 @@ class Evaluation {
     // The log that was there at the start has been read.
     bool caught_up() const { return caught_up_; }
     SeriesStore& series() { return series_; }
+    // Everything before it in the log is in the series and has been judged.
+    LogPosition read_until() const { return reader_->position(); }
     AlertBook& book() { return book_; }
     const RuleEngine& engine() const { return *engine_; }
     const EvaluationStats& stats() const { return stats_; }

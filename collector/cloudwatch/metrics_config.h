@@ -31,6 +31,7 @@ struct AwsMetricQuery {
     // CloudWatch has no point where nothing was counted. Where this other query of the entry has
     // one, that was a zero.
     std::optional<std::size_t> zero_beside;
+    bool operator==(const AwsMetricQuery&) const = default;
 };
 
 struct AwsMetricsConfig {
@@ -47,6 +48,7 @@ struct AwsMetricsConfig {
     std::string host_id() const { return std::string(kHostPrefix) + name; }
     static constexpr std::string_view kHostPrefix = "aws/";
     static constexpr std::size_t kQueriesMax = 5'000;
+    bool operator==(const AwsMetricsConfig&) const = default;
 };
 
 // Reads all entries and declares their metrics; mistakes are recorded in the document.

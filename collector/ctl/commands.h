@@ -16,6 +16,7 @@ enum ExitCode : int {
     kExitFiring = 1,  // `alerts --exit-code`: something fires
     kExitUsage = 2,
     kExitUnreachable = 3,  // no collector, or it refused
+    kExitChanges = 4,      // `cloudwatch plan`: there is something to do
 };
 
 struct OutputOptions {
@@ -124,6 +125,13 @@ struct CostOptions {
 };
 int run_cost(const ApiClient& client, const CostOptions& options, const OutputOptions& output,
              std::ostream& out, std::ostream& err);
+
+struct CloudWatchOptions {
+    std::string action;  // plan, apply, destroy
+    bool yes = false;    // destroy more than in thought
+};
+int run_cloudwatch(const ApiClient& client, const CloudWatchOptions& options,
+                   const OutputOptions& output, std::ostream& out, std::ostream& err);
 
 struct TopCommandOptions {
     bool once = false;

@@ -30,7 +30,7 @@ int main(int argc, char** argv) {
     app.fallthrough();
     app.footer(
         "Exit codes: 0 done, 1 something fires (alerts --exit-code), 2 bad usage, 3 no answer from "
-        "the collector, or it refused.");
+        "the collector, or it refused, 4 cloudwatch plan has something to do.");
 
     const char* url_from_environment = std::getenv("RIDGELINE_URL");
     std::string url =
@@ -177,6 +177,15 @@ int main(int argc, char** argv) {
     cost->add_option("--rows", cost_options.rows, "How many rows, the dearest first")
         ->check(CLI::Range(1, 10'000))
         ->capture_default_str();
+    CloudWatchOptions cloudwatch_options;
+    CLI::App* cloudwatch = app.add_subcommand(
+        "cloudwatch", "CloudWatch's alarms and dashboards, made of rules and metrics");
+    cloudwatch->require_subcommand(1);
+    cloudwatch->add_subcommand("plan", "What apply would do; changes nothing");
+    cloudwatch->add_subcommand("apply",
+                               "Make them as they should be; only what is ours is touched");
+    CLI::App* cloudwatch_destroy = cloudwatch->add_subcommand("destroy", "Delete all that is ours");
+    cloudwatch_destroy->add_flag("--yes", cloudwatch_options.yes, "Do it, do not only say it");
     TopCommandOptions top_options;
     double interval_seconds = 1;
     CLI::App* top = app.add_subcommand("top", "Live view of all hosts; q quits");
@@ -238,6 +247,10 @@ int main(int argc, char** argv) {
     if (alerts->parsed()) return run_alerts(client, alerts_options, output, std::cout, std::cerr);
     if (notifications->parsed()) return run_notifications(client, output, std::cout, std::cerr);
     if (cost->parsed()) return run_cost(client, cost_options, output, std::cout, std::cerr);
+    if (cloudwatch->parsed()) {
+        cloudwatch_options.action = cloudwatch->get_subcommands().front()->get_name();
+        return run_cloudwatch(client, cloudwatch_options, output, std::cout, std::cerr);
+    }
     if (top->parsed()) return run_top(client, top_options, output, std::cout, std::cerr);
     return kExitUsage;
 }

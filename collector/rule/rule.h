@@ -158,6 +158,8 @@ struct Rule {
     std::vector<std::string> inhibited_by;
     SummaryTemplate summary;
     std::string runbook;
+    // `cloudwatch_alarm = true`: where that is written, "file:line:column"; empty: it is not.
+    std::string cloudwatch_alarm;
     bool enabled = true;
     std::vector<Override> overrides;  // for some hosts and series; a later one wins
     // Equal for rules that behave alike: a reload keeps the state of those.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "collector/rule/cloudwatch_fit.h"
 #include "collector/rule/forecast.h"
 #include "collector/rule/timing_reader.h"
 #include "common/base/text.h"
@@ -191,6 +192,7 @@ class RuleReader {
             if (rule_.was == rule_.id) table_.error_at("was", "was is the rule's own id");
         }
         rule_.enabled = table_.boolean("enabled", true);
+        read_alarm_mark();
         // `enabled = false` with nothing but an id switches a packaged rule off.
         if (!rule_.enabled && !table_.has("metric") && !table_.has("kind")) return rule_;
         if (table_.choice("kind", "metric", kKinds) == "heartbeat") return read_heartbeat();
@@ -231,11 +233,27 @@ class RuleReader {
                         (rule_.forecast ? " reaches its limit in {eta}" : " is {value}"));
         rule_.runbook = table_.string("runbook", "");
         read_overrides();
+        check_alarm();
         rule_.fingerprint = fingerprint();
         return rule_;
     }
 
   private:
+    void read_alarm_mark() {
+        if (!table_.boolean("cloudwatch_alarm", false)) return;
+        const ConfigPlace at = table_.place_of("cloudwatch_alarm");
+        rule_.cloudwatch_alarm =
+            at.file + ':' + std::to_string(at.line) + ':' + std::to_string(at.column);
+    }
+
+    void check_alarm() {
+        if (rule_.cloudwatch_alarm.empty() || rule_.levels.empty()) return;
+        if (const auto misfit = cloudwatch_misfit(rule_)) {
+            table_.error_at(misfit->key,
+                            "cloudwatch_alarm: " + misfit->why + "; take cloudwatch_alarm out");
+        }
+    }
+
     std::string read_id(const std::string& key, const std::string& what) {
         const std::string id = table_.string(key, "");
         if (id.empty() || id.find_first_not_of(kIdCharacters) != std::string::npos) {
@@ -284,6 +302,7 @@ class RuleReader {
         rule_.summary = read_summary(table_, "{host}: not heard of for {value}");
         rule_.runbook = table_.string("runbook", "");
         read_overrides();
+        check_alarm();
         rule_.fingerprint = fingerprint();
         return rule_;
     }

@@ -5,6 +5,7 @@ The endpoint recomputes signatures with botocore and holds every request against
 
 import json
 import pathlib
+import signal
 import subprocess
 import time
 import unittest
@@ -146,6 +147,38 @@ cloudfront = ["E2EXAMPLE"]
         newest = json.loads(self.control.data.read_text())[0]["points"]
         read_to = max(r["input"]["EndTime"] for r in self.control.requests("GetMetricData"))
         self.assertEqual(self.logged(collector), len([t for t in newest if int(t) < read_to]))
+
+    def test_a_reload_reads_other_metrics_and_none_twice(self):
+        collector = self.start()
+        begins = self.minutes(4)
+        self.control.publish([alb("TargetResponseTime", "p95", 0.1, begins),
+                              series("AWS/SQS", "NumberOfMessagesSent", "Sum", 7, begins, QueueName="orders")])
+        collector.start()
+        wait_for(lambda: self.values(collector, "aws.applicationelb.target_response_time"), "the first samples")
+        text = collector.config.read_text(encoding="utf-8")
+        collector.config.write_text(text + f"""
+[[aws_metrics]]
+name = "queue"
+region = "eu-central-1"
+endpoint_url = "{self.control.url}"
+delay = "0s"
+  [[aws_metrics.metric]]
+  namespace = "AWS/SQS"
+  name = "NumberOfMessagesSent"
+  dimensions = {{ QueueName = "orders" }}
+  stats = ["Sum"]
+  unit = "{{message}}"
+""", encoding="utf-8")
+        collector.process.send_signal(signal.SIGHUP)
+        found = wait_for(lambda: collector.series(host="aws/queue"), "the new entry's samples")
+        self.assertEqual((found[0]["metric"], found[0]["latest"]), ("aws.sqs.number_of_messages_sent", 7))
+        self.assertIn("aws/queue", collector.hosts())
+        collector.config.write_text(text, encoding="utf-8")
+        collector.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: collector.log().count("AWS metrics reloaded") == 2, "the entry to go")
+        collector.stop()
+        asked = [r["input"]["EndTime"] for r in self.control.requests("GetMetricData") if r["region"] == "eu-central-1"]
+        self.assertEqual(self.logged(collector), len([t for t in begins if t < max(asked)]))
 
     def test_a_denied_action_is_named_and_ends(self):
         collector = self.start("--deny", "GetMetricData").start()

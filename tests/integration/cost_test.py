@@ -1,6 +1,7 @@
 """What CloudWatch will cost is known before it is sent, and a budget refuses new metrics aloud."""
 
 import json
+import signal
 import subprocess
 import unittest
 
@@ -71,6 +72,16 @@ prices = "{PRICES}"
         self.assertEqual(budget["admitted"], 10)
         self.assertGreater(budget["refused"], 0)
         self.assertEqual(len(self.identities()), 10)
+        # A file that is wrong changes nothing; a larger budget lets them in.
+        text = collector.config.read_text(encoding="utf-8")
+        collector.config.write_text(text.replace("per_month = 0", "per_month = none"), encoding="utf-8")
+        collector.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: "the old configuration stays in force" in collector.log(), "the file to be refused")
+        collector.config.write_text(text.replace("per_month = 0", "per_month = 500"), encoding="utf-8")
+        collector.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: len(self.identities()) > 10, "the others")
+        wait_for(lambda: not collector.alerts("firing"), "the alert to end", timeout=60)
+        self.assertEqual(collector.get("/api/v1/cost")["budget"]["usd_per_month"], 500)
 
 
 if __name__ == "__main__":

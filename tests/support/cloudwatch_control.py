@@ -6,8 +6,9 @@ service model by botocore's own validator. What the model does not say and AWS c
 periods, at most 500 queries, no name twice.
 
 GetMetricData takes its points from --data, a JSON list of {namespace, name, dimensions, stat, points: {begin: value}}, read
-anew with every request, in pages of --page points. Alarms and dashboards are kept in --state. Every request is a line of JSON
-in --record, also those that are refused.
+anew with every request, in pages of --page points. Alarms, by region, and dashboards are kept in --state, which a test may
+write before the start. PutMetricData is checked and forgotten. Every other request is a line of JSON in --record, also those
+that are refused.
 
 Prints "listening on http://127.0.0.1:PORT" first, ends on SIGTERM.
 """
@@ -27,12 +28,29 @@ import botocore.loaders
 import botocore.model
 import botocore.validate
 
-from cloudwatch_endpoint import FAILURES, Refused, Signatures, invalid
+from cloudwatch_endpoint import FAILURES, Refused, Signatures, check_request, decode, invalid
 
 PREFIX = "GraniteServiceVersion20100801."
 QUERIES_MAX = 500
 ACCOUNT = "123456789012"
 MODEL = botocore.model.ServiceModel(botocore.loaders.Loader().load_service_model("cloudwatch", "service-2"))
+
+
+def check_sizes(where, document, shape):
+    """What botocore's validator leaves to the service: the model's upper bounds and its enumerations."""
+    most = shape.metadata.get("max")
+    if most is not None and isinstance(document, (str, list)) and len(document) > most:
+        raise invalid(f"{where} holds more than {most}")
+    if shape.metadata.get("enum") and document not in shape.metadata["enum"]:
+        raise invalid(f"{where} is {document}, none of {shape.metadata['enum']}")
+    if shape.type_name == "structure":
+        for key, value in document.items():
+            if key not in shape.members:
+                raise Refused(400, "SerializationException", f"{where} has no member {key}")
+            check_sizes(f"{where}.{key}", value, shape.members[key])
+    elif shape.type_name == "list":
+        for i, value in enumerate(document, 1):
+            check_sizes(f"{where}.{i}", value, shape.member)
 
 
 def dimensions_of(document):
@@ -44,15 +62,22 @@ class State:
         self.data = pathlib.Path(arguments.data) if arguments.data else None
         self.file = pathlib.Path(arguments.state) if arguments.state else None
         self.page = arguments.page
-        self.alarms, self.dashboards = {}, {}
+        self.region = ""  # of the request that is answered
+        self.alarms_page = arguments.alarms_page
+        self.warn = arguments.warn
+        self.by_region, self.dashboards = {}, {}
         if self.file and self.file.exists():
             kept = json.loads(self.file.read_text(encoding="utf-8"))
-            self.alarms, self.dashboards = kept["alarms"], kept["dashboards"]
+            self.by_region, self.dashboards = kept["alarms"], kept["dashboards"]
+
+    @property
+    def alarms(self):
+        return self.by_region.setdefault(self.region, {})
 
     def keep(self):
         if self.file:
             beside = self.file.with_suffix(".new")
-            beside.write_text(json.dumps({"alarms": self.alarms, "dashboards": self.dashboards}), encoding="utf-8")
+            beside.write_text(json.dumps({"alarms": self.by_region, "dashboards": self.dashboards}), encoding="utf-8")
             beside.rename(self.file)
 
     def get_metric_data(self, request):
@@ -88,14 +113,32 @@ class State:
                 **({"NextToken": str(first + len(page))} if more else {})}
 
     def arn(self, name):
-        return f"arn:aws:cloudwatch:eu-central-1:{ACCOUNT}:alarm:{name}"
+        return f"arn:aws:cloudwatch:{self.region}:{ACCOUNT}:alarm:{name}"
 
     def put_metric_alarm(self, request):
         name = request["AlarmName"]
         if request.get("DatapointsToAlarm", 1) > request["EvaluationPeriods"]:
             raise invalid("DatapointsToAlarm must not be more than EvaluationPeriods")
-        if request.get("Period", 60) * request["EvaluationPeriods"] > 86400:
-            raise invalid("Metrics cannot be checked across more than a day")
+        periods = [request["Period"]] if "Period" in request else []
+        if "Metrics" in request:
+            if set(request) & {"MetricName", "Namespace", "Dimensions", "Period", "Unit", "Statistic", "ExtendedStatistic"}:
+                raise invalid("Metrics cannot stand beside a single metric")
+            if sum(q.get("ReturnData", True) for q in request["Metrics"]) != 1:
+                raise invalid("exactly one element of Metrics must return data")
+            periods += [q["MetricStat"]["Period"] for q in request["Metrics"] if "MetricStat" in q]
+        elif ("Statistic" in request) == ("ExtendedStatistic" in request) or not {"MetricName", "Namespace", "Period"} <= set(request):
+            raise invalid("a metric needs its name, its namespace, a period and one statistic")
+        if any(p not in (10, 20, 30) and p % 60 for p in periods):
+            raise invalid(f"Period must be 10, 20, 30 or a multiple of 60: {periods}")
+        if max(periods) * request["EvaluationPeriods"] > (86400 if max(periods) < 3600 else 7 * 86400):
+            raise invalid("Metrics cannot be checked across more than a day (a week)")
+        if not isinstance(request.get("Threshold"), (int, float)) or "ComparisonOperator" not in request:
+            raise invalid("Threshold and ComparisonOperator are needed")
+        if request.get("TreatMissingData", "missing") not in ("breaching", "notBreaching", "ignore", "missing"):
+            raise invalid("TreatMissingData is none of the four")
+        for arn in request.get("AlarmActions", []) + request.get("OKActions", []):
+            if arn.split(":")[3] != self.region:
+                raise invalid(f"Invalid region {arn.split(':')[3]} specified. Only {self.region} is supported.")
         old = self.alarms.get(name)
         tags = old["tags"] if old else {t["Key"]: t["Value"] for t in request.get("Tags", [])}
         self.alarms[name] = {"alarm": {k: v for k, v in request.items() if k != "Tags"}, "tags": tags}
@@ -103,7 +146,7 @@ class State:
 
     def describe_alarms(self, request):
         names = sorted(n for n in self.alarms if n.startswith(request.get("AlarmNamePrefix", "")))
-        first, most = int(request.get("NextToken", "0")), min(request.get("MaxRecords", 50), 100)
+        first, most = int(request.get("NextToken", "0")), min(request.get("MaxRecords", 50), self.alarms_page)
         page = names[first:first + most]
         answer = {"MetricAlarms": [{**self.alarms[n]["alarm"], "AlarmArn": self.arn(n), "StateValue": "OK",
                                     "ActionsEnabled": self.alarms[n]["alarm"].get("ActionsEnabled", True)} for n in page],
@@ -122,6 +165,8 @@ class State:
             body = json.loads(request["DashboardBody"])
         except ValueError:
             raise Refused(400, "InvalidParameterInput", "The dashboard body is not JSON") from None
+        if not set(body) <= {"start", "end", "periodOverride", "widgets", "variables"}:
+            raise Refused(400, "InvalidParameterInput", f"the body has unknown members: {sorted(body)}")
         if len(body.get("widgets", [])) > 500:
             raise Refused(400, "InvalidParameterInput", "more than 500 widgets")
         for widget in body.get("widgets", []):
@@ -132,7 +177,7 @@ class State:
         old = self.dashboards.get(request["DashboardName"])
         tags = old["tags"] if old else {t["Key"]: t["Value"] for t in request.get("Tags", [])}
         self.dashboards[request["DashboardName"]] = {"body": request["DashboardBody"], "tags": tags}
-        return {"DashboardValidationMessages": []}
+        return {"DashboardValidationMessages": [{"DataPath": "/widgets/1", "Message": self.warn}] if self.warn else []}
 
     def get_dashboard(self, request):
         name = request["DashboardName"]
@@ -148,7 +193,7 @@ class State:
 
     def delete_dashboards(self, request):
         for name in request["DashboardNames"]:
-            if name not in self.dashboards:
+            if name not in self.dashboards:  # the real one deletes the others all the same
                 raise Refused(404, "ResourceNotFound", f"Dashboard {name} does not exist")
             del self.dashboards[name]
         return {}
@@ -178,7 +223,7 @@ class Control(http.server.ThreadingHTTPServer):
         self.state = State(arguments)
         self.record = open(arguments.record, "a", encoding="utf-8") if arguments.record else None
         self.deny = set(arguments.deny or [])
-        self.fail, self.fail_left = arguments.fail, arguments.times
+        self.fail, self.fail_left, self.fail_operation = arguments.fail, arguments.times, arguments.fail_operation
         self.lock = threading.Lock()
 
     def handle_error(self, request, client_address):
@@ -197,20 +242,23 @@ class Handler(http.server.BaseHTTPRequestHandler):
         with server.lock:
             try:
                 server.signatures.check("POST", self.path, self.headers, body, time.time())
-                if operation not in OPERATIONS or self.headers.get("Content-Type") != "application/x-amz-json-1.0":
+                if operation not in {*OPERATIONS, "PutMetricData"} or self.headers.get("Content-Type") != "application/x-amz-json-1.0":
                     raise Refused(400, "UnknownOperationException", f"{operation} is not known here")
+                if operation == "PutMetricData":
+                    check_request(decode(self.headers, body)[0], time.time())
+                    return self.answer(200, b"{}", None)
                 document = json.loads(body)
                 shape = MODEL.operation_model(operation).input_shape
                 if problems := botocore.validate.ParamValidator().validate(document, shape).generate_report():
                     raise Refused(400, "ValidationError", problems)
-                if unknown := set(document) - set(shape.members):
-                    raise Refused(400, "SerializationException", f"members {sorted(unknown)} are not {operation}'s")
+                check_sizes(operation, document, shape)
                 if operation in server.deny:
                     raise Refused(400, "AccessDeniedException",
                                   f"User is not authorized to perform: cloudwatch:{operation}")
-                if server.fail and server.fail_left != 0:
+                if server.fail and server.fail_left != 0 and server.fail_operation in (None, operation):
                     server.fail_left -= 1
                     raise Refused(*FAILURES[server.fail])
+                server.state.region = self.headers["Authorization"].split("/")[2]
                 answer = OPERATIONS[operation](server.state, document)
                 server.state.keep()
                 status, text, code = 200, answer, None
@@ -248,6 +296,9 @@ def main():
     parser.add_argument("--deny", action="append", metavar="OPERATION", help="the keys may not do that")
     parser.add_argument("--fail", choices=sorted(FAILURES), help="answer like this before working")
     parser.add_argument("--times", type=int, default=1, metavar="N", help="how many requests --fail answers; -1: all")
+    parser.add_argument("--fail-operation", metavar="OPERATION", help="--fail that one alone")
+    parser.add_argument("--alarms-page", type=int, default=100, metavar="N", help="alarms to a page of DescribeAlarms")
+    parser.add_argument("--warn", metavar="TEXT", help="what PutDashboard warns of")
     server = Control(parser.parse_args())
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
     print(f"listening on http://127.0.0.1:{server.server_address[1]}", flush=True)

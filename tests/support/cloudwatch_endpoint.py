@@ -50,6 +50,7 @@ FAILURES = {
     "expired": (400, "ExpiredTokenException", "The security token included in the request is expired"),
     "denied": (400, "AccessDeniedException", "not authorized to perform: cloudwatch:PutMetricData"),
     "too-large": (413, "RequestEntityTooLarge", "Request size exceeded 1000000 bytes"),
+    "conflict": (409, "ConflictException", "the resource is being changed by another request"),
     "invalid": (400, "InvalidParameterValue", "The value of a parameter is not valid"),
 }
 
