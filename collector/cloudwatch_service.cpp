@@ -1,10 +1,13 @@
 #include "collector/cloudwatch_service.h"
 
+#include <algorithm>
 #include <cmath>
 #include <utility>
 
+#include "collector/aws/aws_config.h"
 #include "collector/aws/endpoint.h"
 #include "collector/cost/survey.h"
+#include "collector/sink/cursor.h"
 #include "common/base/text.h"
 
 namespace ridgeline::collector {
@@ -16,34 +19,98 @@ using namespace std::chrono_literals;
 constexpr auto kSinkPoll = 250ms;
 constexpr auto kBudgetLook = 10s;
 constexpr auto kMetricsLook = 1s;
+constexpr auto kRegionPause = 30s;
 constexpr const char* kBudget = "cloudwatch_budget";
 constexpr const char* kAwsMetrics = "aws_metrics_failed";
+constexpr const char* kNotWritten = "cloudwatch_failed";
+constexpr const char* kCursorFile = "cloudwatch.cursor";
 
 }  // namespace
 
 CloudWatchService::CloudWatchService(const CollectorConfig& config, Peers peers,
-                                     std::function<void()> on_append)
-    : config_(config), peers_(std::move(peers)), on_append_(std::move(on_append)) {}
+                                     std::function<void()> on_append,
+                                     std::function<void()> on_opened)
+    : config_(config),
+      peers_(std::move(peers)),
+      on_append_(std::move(on_append)),
+      on_opened_(std::move(on_opened)),
+      environment_(aws_environment(config.aws, process_environment())) {}
 
 Result<void> CloudWatchService::open() {
-    RL_TRY(open_sink());
-    open_aws_metrics();
+    if (config_.cloudwatch.enabled) {
+        RL_ASSIGN_OR_RETURN(const Cursor cursor, load_cursor(config_.storage.path / kCursorFile));
+        peers_.log.hold("cloudwatch", cursor.read_from);
+    }
+    if (!region_missing()) return open_parts();
+    ask_for_region();
     return {};
 }
 
+std::string CloudWatchService::region() const {
+    return resolve_region(config_.cloudwatch.region, environment_).value_or("");
+}
+
+// Somebody leaves the region to the environment, and the environment does not know it.
+bool CloudWatchService::region_missing() const {
+    const auto missing = [&](const std::string& configured) {
+        const auto found = resolve_region(configured, environment_);
+        return !found && found.error().code == Errc::not_found;
+    };
+    return (config_.cloudwatch.enabled && missing(config_.cloudwatch.region)) ||
+           std::any_of(config_.aws_metrics.begin(), config_.aws_metrics.end(),
+                       [&](const AwsMetricsConfig& entry) { return missing(entry.region); });
+}
+
+void CloudWatchService::ask_for_region() {
+    find_region("auto", environment_, peers_.http,
+                [this, alive = std::weak_ptr<char>(alive_)](const Result<std::string>& found) {
+                    if (alive.expired()) return;
+                    if (found) {
+                        environment_.insert_or_assign("AWS_REGION", *found);
+                        log::info("the region is the instance's", {{"region", *found}});
+                    }
+                    if (const auto opened = open_parts(); !opened)
+                        not_written(opened.error().context);
+                    if (found || !config_.cloudwatch.enabled) return;
+                    if (!region_timer_)
+                        region_timer_.emplace(peers_.loop, [this] { ask_for_region(); });
+                    region_timer_->start(kRegionPause);
+                });
+}
+
+// What could be opened is, once.
+Result<void> CloudWatchService::open_parts() {
+    if (!source_) open_aws_metrics();
+    if (!sink_) RL_TRY(open_sink());
+    start_opened();
+    on_opened_();
+    return {};
+}
+
+void CloudWatchService::not_written(const std::string& why) {
+    log::error("CloudWatch is not written", {{"error", why}});
+    peers_.evaluation.raise(kNotWritten, "", Severity::p2, "CloudWatch is not written: " + why);
+}
+
 void CloudWatchService::start_timers() {
-    if (sink_) {
+    timers_run_ = true;
+    start_opened();
+}
+
+void CloudWatchService::start_opened() {
+    if (!timers_run_) return;
+    if (sink_ && !sink_timer_) {
         sink_timer_.emplace(peers_.loop, [this] {
             sink_->poll();
             peers_.log.hold("cloudwatch", sink_->needed_from());
         });
         sink_timer_->start(kSinkPoll, kSinkPoll);
     }
-    if (budget_) {
+    if (budget_ && !budget_timer_) {
         budget_timer_.emplace(peers_.loop, [this] { report_budget(); });
         budget_timer_->start(kBudgetLook, kBudgetLook);
     }
-    if (source_) {
+    if (source_ && !source_timer_) {
         source_timer_.emplace(peers_.loop, [this] { read_aws_metrics(); });
         source_timer_->start(kMetricsLook, kMetricsLook);
     }
@@ -67,11 +134,17 @@ void CloudWatchService::on_durable() {
 
 Result<void> CloudWatchService::open_sink() {
     if (!config_.cloudwatch.enabled) return {};
-    const Environment environment = process_environment();
     CloudWatchTarget target;
-    RL_ASSIGN_OR_RETURN(target.region, resolve_region(config_.cloudwatch.region, environment));
-    RL_ASSIGN_OR_RETURN(target.endpoint, cloudwatch_endpoint(config_.cloudwatch.endpoint_url,
-                                                             target.region, environment));
+    const auto find_target = [&]() -> Result<void> {
+        RL_ASSIGN_OR_RETURN(target.region, resolve_region(config_.cloudwatch.region, environment_));
+        RL_ASSIGN_OR_RETURN(target.endpoint, cloudwatch_endpoint(config_.cloudwatch.endpoint_url,
+                                                                 target.region, environment_));
+        return {};
+    };
+    if (const auto found = find_target(); !found) {
+        not_written(found.error().context);
+        return {};
+    }
     const LogOpener opener = [this](LogPosition from) -> Result<std::unique_ptr<LogReader>> {
         return peers_.log.open_reader(from);
     };
@@ -83,10 +156,11 @@ Result<void> CloudWatchService::open_sink() {
         };
     }
     RL_ASSIGN_OR_RETURN(
-        sink_, CloudWatchSink::open(config_.cloudwatch, target,
-                                    config_.storage.path / "cloudwatch.cursor", opener, peers_.http,
-                                    peers_.credentials, peers_.clock, peers_.jitter, limits));
+        sink_,
+        CloudWatchSink::open(config_.cloudwatch, target, config_.storage.path / kCursorFile, opener,
+                             peers_.http, peers_.credentials, peers_.clock, peers_.jitter, limits));
     peers_.log.hold("cloudwatch", sink_->needed_from());
+    peers_.evaluation.clear(kNotWritten, "");
     log::info("writing to CloudWatch",
               {{"endpoint", target.endpoint}, {"namespace", config_.cloudwatch.space}});
     return {};
@@ -134,9 +208,7 @@ double CloudWatchService::aws_metrics_read() const {
 }
 
 CostModel CloudWatchService::cost() {
-    const auto region = resolve_region(config_.cloudwatch.region, process_environment());
-    CostModel model{
-        config_.cloudwatch, load_prices(config_.cloudwatch.prices, region.value_or("")), {}, {}};
+    CostModel model{config_.cloudwatch, load_prices(config_.cloudwatch.prices, region()), {}, {}};
     if (budget_) {
         model.budget =
             BudgetView{budget_->usd_per_month(), budget_->estimate(), budget_->admitted(),
@@ -160,20 +232,19 @@ CostModel CloudWatchService::cost() {
 // An entry that cannot be read is an alert, and keeps nothing else from running.
 void CloudWatchService::open_aws_metrics() {
     if (config_.aws_metrics.empty()) return;
-    const Environment environment = process_environment();
     std::vector<AwsMetricsTarget> targets;
     for (const AwsMetricsConfig& entry : config_.aws_metrics) {
         AwsMetricsTarget target{entry, {}, {}, {}, {}};
         const auto endpoints = [&]() -> Result<void> {
-            RL_ASSIGN_OR_RETURN(target.region, resolve_region(entry.region, environment));
+            RL_ASSIGN_OR_RETURN(target.region, resolve_region(entry.region, environment_));
             RL_ASSIGN_OR_RETURN(target.endpoint, cloudwatch_endpoint(entry.endpoint_url,
-                                                                     target.region, environment));
+                                                                     target.region, environment_));
             // CloudFront's metrics are published there and nowhere else.
             target.global_region =
                 partition_of(target.region) == "aws" ? "us-east-1" : target.region;
             RL_ASSIGN_OR_RETURN(
                 target.global_endpoint,
-                cloudwatch_endpoint(entry.endpoint_url, target.global_region, environment));
+                cloudwatch_endpoint(entry.endpoint_url, target.global_region, environment_));
             return {};
         };
         if (const auto found = endpoints(); !found) {

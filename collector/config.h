@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "collector/aws/aws_config.h"
 #include "collector/cloudwatch/metrics_config.h"
 #include "collector/ingest/host_quota.h"
 #include "collector/notify/config.h"
@@ -70,6 +71,7 @@ struct CollectorConfig {
     StorageConfig storage;
     LimitsConfig limits;
     RulesConfig rules;
+    AwsConfig aws;
     CloudWatchConfig cloudwatch;
     std::vector<AwsMetricsConfig> aws_metrics;
     NotifyConfig notify;  // read again on SIGHUP

@@ -5,6 +5,7 @@
 #include <set>
 #include <string>
 
+#include "collector/aws/aws_config.h"
 #include "collector/alert/alert_book.h"
 #include "collector/alert/suppression.h"
 #include "collector/notify/outbox.h"
@@ -44,6 +45,6 @@ class Notifier {
 };
 
 // Sends a marked message to `target` and waits for the answer.
-Outcome send_test_message(const TargetConfig& target);
+Outcome send_test_message(const TargetConfig& target, const AwsConfig& aws);
 
 }  // namespace ridgeline::collector
