@@ -17,7 +17,7 @@ ASSUMED = "arn:aws:sts::123456789012:assumed-role/"
 class Identity(Process):
     """tests/support/aws_identity.py"""
 
-    def __init__(self, directory):
+    def __init__(self, directory, *arguments):
         directory = pathlib.Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
         self.container_token, self.web_token = directory / "container-token", directory / "web-token"
@@ -26,11 +26,11 @@ class Identity(Process):
         self.web_token.write_text("eyJ.one.x\n", encoding="ascii")
         super().__init__("AWS identity", ["/usr/bin/python3", str(SUPPORT / "aws_identity.py"), "--container-token",
                                           str(self.container_token), "--web-token", str(self.web_token), "--record",
-                                          str(self.record)], directory / "identity.log", AWS_ENVIRONMENT)
+                                          str(self.record), *arguments], directory / "identity.log", AWS_ENVIRONMENT)
 
     def start(self):
         super().start()
-        self.url = self.wait_for_log(r"listening on (http://\S+)")[1]
+        self.url = self.wait_for_log(r"listening on (https?://\S+)")[1]
         return self
 
 
@@ -138,6 +138,27 @@ source_profile = base
         wrong = dict(self.keys, AWS_SECRET_ACCESS_KEY="wrong")
         self.assertIn("SignatureDoesNotMatch", self.run_whoami(code=1, AWS_REGION=AWS_REGION, **wrong))
         self.run_whoami(toml="[aws]\nprofil = 1\n", code=2)
+
+    def test_a_proxy_is_used_for_aws_and_never_for_the_machine_s_own_endpoints(self):
+        proxied = {"http_proxy": "http://127.0.0.1:9", "AWS_REGION": AWS_REGION}
+        said = json.loads(self.run_whoami("--json", code=1, **proxied))
+        self.assertEqual([s["source"] for s in said["sources"] if s["outcome"] == "used"], ["instance metadata"])
+        self.assertIn("port 9", said["error"])
+        self.assertEqual(self.whoami(no_proxy="127.0.0.1", **proxied)[1], "instance metadata")
+
+    def test_aws_is_held_against_the_certificates_that_are_named(self):
+        pem = self.directory / "server.pem"
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+                        "-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(pem),
+                        "-out", str(self.directory / "ca.pem")], check=True, capture_output=True)
+        pem.write_text(pem.read_text(encoding="ascii") + (self.directory / "ca.pem").read_text(encoding="ascii"),
+                       encoding="ascii")
+        server = self.track(Identity(self.directory / "tls", "--certificate", str(pem))).start()
+        environment = {**self.keys, "AWS_REGION": AWS_REGION, "AWS_ENDPOINT_URL_STS": server.url}
+        self.assertIn("certificate", self.run_whoami(code=1, **environment))
+        self.assertEqual(self.whoami(AWS_CA_BUNDLE=str(self.directory / "ca.pem"), **environment)[0], USER)
+        toml = f'[aws]\nca_bundle = "{self.directory}/ca.pem"\n'
+        self.assertEqual(self.whoami(toml=toml, **environment)[0], USER)
 
     def test_the_collector_writes_with_an_assumed_role_where_the_instance_is(self):
         """Nothing but the metadata service says the region, and the role's keys sign what is written."""

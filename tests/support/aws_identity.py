@@ -9,7 +9,7 @@ itself: each answer has new ones, with a session token that must come with them.
     /container     a container's keys, for who shows the content of --container-token
     /              STS: AssumeRole, AssumeRoleWithWebIdentity (unsigned, with the content of --web-token), GetCallerIdentity
 
-Prints "listening on http://127.0.0.1:PORT" first, ends on SIGTERM.
+Prints "listening on http://127.0.0.1:PORT" (or https) first, ends on SIGTERM.
 """
 
 import argparse
@@ -22,6 +22,7 @@ import pathlib
 import re
 import secrets
 import signal
+import ssl
 import threading
 import urllib.parse
 from xml.sax.saxutils import escape
@@ -116,10 +117,19 @@ class Server(http.server.ThreadingHTTPServer):
 
     def __init__(self, arguments):
         super().__init__(("127.0.0.1", 0), Handler)
+        self.scheme = "http"
+        if arguments.certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(arguments.certificate)
+            self.socket = context.wrap_socket(self.socket, server_side=True)
+            self.scheme = "https"
         self.arguments = arguments
         self.keys = Keys()
         self.metadata_tokens = set()
         self.lock = threading.Lock()
+
+    def handle_error(self, request, client_address):
+        pass  # a client that does not trust the certificate is no news
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -215,9 +225,10 @@ def main():
     parser.add_argument("--container-token", metavar="FILE", default="/dev/null")
     parser.add_argument("--web-token", metavar="FILE", default="/dev/null")
     parser.add_argument("--record", metavar="FILE")
+    parser.add_argument("--certificate", metavar="FILE", help="speak TLS, with this certificate and its key")
     server = Server(parser.parse_args())
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
-    print(f"listening on http://127.0.0.1:{server.server_address[1]}", flush=True)
+    print(f"listening on {server.scheme}://127.0.0.1:{server.server_address[1]}", flush=True)
     server.serve_forever()
     server.server_close()
 
