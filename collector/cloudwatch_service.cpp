@@ -19,7 +19,7 @@ using namespace std::chrono_literals;
 constexpr auto kSinkPoll = 250ms;
 constexpr auto kBudgetLook = 10s;
 constexpr auto kMetricsLook = 1s;
-constexpr auto kRegionPause = 30s;
+constexpr auto kRegionPause = 5s;
 constexpr const char* kBudget = "cloudwatch_budget";
 constexpr const char* kAwsMetrics = "aws_metrics_failed";
 constexpr const char* kNotWritten = "cloudwatch_failed";
@@ -68,17 +68,21 @@ void CloudWatchService::ask_for_region() {
                     if (found) {
                         environment_.insert_or_assign("AWS_REGION", *found);
                         log::info("the region is the instance's", {{"region", *found}});
+                        if (metrics_wait_) {
+                            source_timer_.reset();
+                            source_.reset();
+                        }
                     }
                     if (const auto opened = open_parts(); !opened)
                         not_written(opened.error().context);
-                    if (found || !config_.cloudwatch.enabled) return;
+                    if (found || (!config_.cloudwatch.enabled && !metrics_wait_)) return;
                     if (!region_timer_)
                         region_timer_.emplace(peers_.loop, [this] { ask_for_region(); });
                     region_timer_->start(kRegionPause);
                 });
 }
 
-// What could be opened is, once.
+// Opens what is not open yet.
 Result<void> CloudWatchService::open_parts() {
     if (!source_) open_aws_metrics();
     if (!sink_) RL_TRY(open_sink());
@@ -88,6 +92,7 @@ Result<void> CloudWatchService::open_parts() {
 }
 
 void CloudWatchService::not_written(const std::string& why) {
+    if (std::exchange(why_not_written_, why) == why) return;  // that was said before
     log::error("CloudWatch is not written", {{"error", why}});
     peers_.evaluation.raise(kNotWritten, "", Severity::p2, "CloudWatch is not written: " + why);
 }
@@ -233,6 +238,7 @@ CostModel CloudWatchService::cost() {
 void CloudWatchService::open_aws_metrics() {
     if (config_.aws_metrics.empty()) return;
     std::vector<AwsMetricsTarget> targets;
+    metrics_wait_ = false;
     for (const AwsMetricsConfig& entry : config_.aws_metrics) {
         AwsMetricsTarget target{entry, {}, {}, {}, {}};
         const auto endpoints = [&]() -> Result<void> {
@@ -253,8 +259,10 @@ void CloudWatchService::open_aws_metrics() {
             peers_.evaluation.raise(kAwsMetrics, entry.name, Severity::p2,
                                     "the AWS metrics of \"" + entry.name +
                                         "\" cannot be read: " + found.error().context);
+            metrics_wait_ = metrics_wait_ || found.error().code == Errc::not_found;
             continue;
         }
+        peers_.evaluation.clear(kAwsMetrics, entry.name);
         targets.push_back(std::move(target));
     }
     log_input_.emplace(peers_.log, peers_.clock);

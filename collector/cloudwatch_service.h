@@ -77,6 +77,8 @@ class CloudWatchService {
     std::function<void()> on_opened_;
     Environment environment_;  // with the region that the instance's metadata gave
     bool timers_run_ = false;
+    bool metrics_wait_ = false;  // some [[aws_metrics]] are not read for want of a region
+    std::string why_not_written_;
     std::shared_ptr<char> alive_ = std::make_shared<char>('\0');  // held weakly by what is asked
     std::optional<SeriesBudget> budget_;
     std::unique_ptr<CloudWatchSink> sink_;

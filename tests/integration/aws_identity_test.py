@@ -182,6 +182,28 @@ endpoint_url = "{endpoint.url}"
         self.assertIn({"method": "POST", "path": "/", "status": 200}, asked)
         self.assertEqual(collector.text("/readyz"), "ready\n")
 
+    def test_what_waited_for_the_region_goes_on_when_it_is_known(self):
+        late = self.directory / "late"
+        identity = self.track(Identity(self.directory / "late-identity", "--metadata-after", str(late))).start()
+        environment = self.environment(AWS_EC2_METADATA_SERVICE_ENDPOINT=identity.url)
+        collector = self.collector(environment=environment, extra=f"""
+[cloudwatch]
+enabled = true
+endpoint_url = "http://127.0.0.1:9"
+[[aws_metrics]]
+name = "shop"
+rds = ["orders"]
+endpoint_url = "http://127.0.0.1:9"
+""").start()
+        rules = {"collector.cloudwatch_failed", "collector.aws_metrics_failed"}
+        wait_for(lambda: {a["rule"] for a in collector.alerts("firing")} == rules, "both alerts")
+        self.assertIsNone(collector.metric("ridgeline_collector_cloudwatch_request_errors"))
+        late.touch()
+        wait_for(lambda: collector.metric("ridgeline_collector_cloudwatch_request_errors") is not None, "the writer")
+        wait_for(lambda: "cloudwatch_failed" not in str(collector.alerts("firing")), "its alert's end")
+        # The metrics are asked for now; that nobody listens there is another matter.
+        wait_for(lambda: collector.metric("ridgeline_collector_aws_metrics_request_errors", entry="shop"), "a request")
+
     def test_without_a_region_the_log_keeps_the_data_and_an_alert_says_so(self):
         collector = self.collector(environment=self.environment(AWS_EC2_METADATA_DISABLED="true"),
                                    extra="[cloudwatch]\nenabled = true\n").start()

@@ -138,6 +138,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_PUT(self):
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if self.server.arguments.metadata_after and not pathlib.Path(self.server.arguments.metadata_after).exists():
+            return self.answer(503)
         if self.path != "/latest/api/token" or self.headers.get("X-aws-ec2-metadata-token-ttl-seconds") != "21600":
             return self.answer(400)
         token = secrets.token_urlsafe(32)
@@ -225,6 +227,7 @@ def main():
     parser.add_argument("--container-token", metavar="FILE", default="/dev/null")
     parser.add_argument("--web-token", metavar="FILE", default="/dev/null")
     parser.add_argument("--record", metavar="FILE")
+    parser.add_argument("--metadata-after", metavar="FILE", help="no instance metadata until that file is there")
     parser.add_argument("--certificate", metavar="FILE", help="speak TLS, with this certificate and its key")
     server = Server(parser.parse_args())
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
