@@ -104,11 +104,12 @@ void FlushReader::take_group(const SampleGroup& group, const std::vector<Slot>& 
         fates.push_back(fate_of(from_unix_ms(ms), batch));
     const std::size_t columns = std::min(slots.size(), group.series_count);
     for (std::size_t column = 0; column < columns; ++column)
-        if (!unwanted(slots[column])) take_column(slots[column], group, column, fates);
+        if (!unwanted(slots[column]))
+            take_column(slots[column], group, column, fates, batch.backlog);
 }
 
 void FlushReader::take_column(const Slot& slot, const SampleGroup& group, std::size_t column,
-                              const std::vector<Fate>& fates) {
+                              const std::vector<Fate>& fates, bool backlog) {
     const auto values = group.column(column);
     const auto* metrics = std::get_if<SelectedMetrics>(&slot.selected);
     std::vector<bool> admitted;
@@ -121,7 +122,7 @@ void FlushReader::take_column(const Slot& slot, const SampleGroup& group, std::s
         const WallTime at = from_unix_ms(group.timestamps_ms[i]);
         double value = values[i];
         if (slot.counter != nullptr) {
-            const auto grown = slot.counter->step(at, value);
+            const auto grown = slot.counter->step(at, value, backlog);
             if (!grown) {
                 refuse(Refusal::no_growth);
                 continue;

@@ -75,7 +75,7 @@ class FlushReader {
     void take_group(const SampleGroup& group, const std::vector<Slot>& slots,
                     const LogBatch& batch);
     void take_column(const Slot& slot, const SampleGroup& group, std::size_t column,
-                     const std::vector<Fate>& fates);
+                     const std::vector<Fate>& fates, bool backlog);
     void take_value(const Slot& slot, const SelectedMetrics& metrics,
                     const std::vector<bool>& admitted, WallTime at, double value);
     void refuse(Refusal refusal) { ++refused_[static_cast<std::size_t>(refusal)]; }
