@@ -4,9 +4,11 @@
 #include <cmath>
 #include <utility>
 
+#include "collector/aws/aws_config.h"
 #include "collector/aws/endpoint.h"
 #include "collector/cloudwatch/targets.h"
 #include "collector/cost/survey.h"
+#include "collector/sink/cursor.h"
 #include "common/base/text.h"
 
 namespace ridgeline::collector {
@@ -18,41 +20,110 @@ using namespace std::chrono_literals;
 constexpr auto kSinkPoll = 250ms;
 constexpr auto kBudgetLook = 10s;
 constexpr auto kMetricsLook = 1s;
+constexpr auto kRegionPause = 5s;
 constexpr const char* kBudget = "cloudwatch_budget";
 constexpr const char* kAwsMetrics = "aws_metrics_failed";
+constexpr const char* kNotWritten = "cloudwatch_failed";
+constexpr const char* kCursorFile = "cloudwatch.cursor";
 
 }  // namespace
 
 CloudWatchService::CloudWatchService(const CollectorConfig& config, Peers peers,
-                                     std::function<void()> on_append)
+                                     std::function<void()> on_append,
+                                     std::function<void()> on_opened)
     : config_(config),
       peers_(std::move(peers)),
       on_append_(std::move(on_append)),
+      on_opened_(std::move(on_opened)),
+      environment_(aws_environment(config.aws, process_environment())),
       control_(config, {peers_.loop, peers_.http, peers_.credentials, peers_.evaluation,
-                        peers_.clock, peers_.jitter, peers_.rule_mistakes, process_environment}) {}
+                        peers_.clock, peers_.jitter, peers_.rule_mistakes,
+                        [this] { return environment_; }}) {}
 
 Result<void> CloudWatchService::open() {
     if (const auto loaded = control_.load(); !loaded) {
         log::warning("how many alarms and dashboards there are in CloudWatch is not known",
                      {{"error", loaded.error().context}});
     }
-    RL_TRY(open_sink());
-    open_aws_metrics();
+    if (config_.cloudwatch.enabled) {
+        RL_ASSIGN_OR_RETURN(const Cursor cursor, load_cursor(config_.storage.path / kCursorFile));
+        peers_.log.hold("cloudwatch", cursor.read_from);
+    }
+    if (!region_missing()) return open_parts();
+    ask_for_region();
     return {};
 }
 
+std::string CloudWatchService::region() const {
+    return resolve_region(config_.cloudwatch.region, environment_).value_or("");
+}
+
+// Somebody leaves the region to the environment, and the environment does not know it.
+bool CloudWatchService::region_missing() const {
+    const auto missing = [&](const std::string& configured) {
+        const auto found = resolve_region(configured, environment_);
+        return !found && found.error().code == Errc::not_found;
+    };
+    return (config_.cloudwatch.enabled && missing(config_.cloudwatch.region)) ||
+           std::any_of(config_.aws_metrics.begin(), config_.aws_metrics.end(),
+                       [&](const AwsMetricsConfig& entry) { return missing(entry.region); });
+}
+
+void CloudWatchService::ask_for_region() {
+    find_region("auto", environment_, peers_.http,
+                [this, alive = std::weak_ptr<char>(alive_)](const Result<std::string>& found) {
+                    if (alive.expired()) return;
+                    if (found) {
+                        environment_.insert_or_assign("AWS_REGION", *found);
+                        log::info("the region is the instance's", {{"region", *found}});
+                        if (metrics_wait_) source_.reset();
+                    }
+                    if (const auto opened = open_parts(); !opened)
+                        not_written(opened.error().context);
+                    if (found || (!config_.cloudwatch.enabled && !metrics_wait_)) return;
+                    if (!region_timer_)
+                        region_timer_.emplace(peers_.loop, [this] { ask_for_region(); });
+                    region_timer_->start(kRegionPause);
+                });
+}
+
+// Opens what is not open yet.
+Result<void> CloudWatchService::open_parts() {
+    if (!source_) open_aws_metrics();
+    if (!sink_) RL_TRY(open_sink());
+    start_opened();
+    on_opened_();
+    return {};
+}
+
+void CloudWatchService::not_written(const std::string& why) {
+    if (std::exchange(why_not_written_, why) == why) return;  // that was said before
+    log::error("CloudWatch is not written", {{"error", why}});
+    peers_.evaluation.raise(kNotWritten, "", Severity::p2, "CloudWatch is not written: " + why);
+}
+
 void CloudWatchService::start_timers() {
-    if (sink_) {
+    timers_run_ = true;
+    start_opened();
+}
+
+void CloudWatchService::start_opened() {
+    if (!timers_run_) return;
+    if (sink_ && !sink_timer_) {
         sink_timer_.emplace(peers_.loop, [this] {
             sink_->poll();
             peers_.log.hold("cloudwatch", sink_->needed_from());
         });
         sink_timer_->start(kSinkPoll, kSinkPoll);
     }
-    budget_timer_.emplace(peers_.loop, [this] { report_budget(); });
-    budget_timer_->start(kBudgetLook, kBudgetLook);
-    source_timer_.emplace(peers_.loop, [this] { read_aws_metrics(); });
-    source_timer_->start(kMetricsLook, kMetricsLook);
+    if (!budget_timer_) {
+        budget_timer_.emplace(peers_.loop, [this] { report_budget(); });
+        budget_timer_->start(kBudgetLook, kBudgetLook);
+    }
+    if (!source_timer_) {
+        source_timer_.emplace(peers_.loop, [this] { read_aws_metrics(); });
+        source_timer_->start(kMetricsLook, kMetricsLook);
+    }
 }
 
 void CloudWatchService::save() {
@@ -68,9 +139,7 @@ Result<void> CloudWatchService::reload(const CollectorConfig& before) {
         peers_.evaluation.clear(kBudget, "");
         return {};
     }
-    RL_ASSIGN_OR_RETURN(const std::string region,
-                        resolve_region(config_.cloudwatch.region, process_environment()));
-    return open_budget(region);
+    return open_budget(region());
 }
 
 // As after a restart: what the window holds was taken, the rest is asked for.
@@ -99,11 +168,17 @@ void CloudWatchService::on_durable() {
 
 Result<void> CloudWatchService::open_sink() {
     if (!config_.cloudwatch.enabled) return {};
-    const Environment environment = process_environment();
     CloudWatchTarget target;
-    RL_ASSIGN_OR_RETURN(target.region, resolve_region(config_.cloudwatch.region, environment));
-    RL_ASSIGN_OR_RETURN(target.endpoint, cloudwatch_endpoint(config_.cloudwatch.endpoint_url,
-                                                             target.region, environment));
+    const auto find_target = [&]() -> Result<void> {
+        RL_ASSIGN_OR_RETURN(target.region, resolve_region(config_.cloudwatch.region, environment_));
+        RL_ASSIGN_OR_RETURN(target.endpoint, cloudwatch_endpoint(config_.cloudwatch.endpoint_url,
+                                                                 target.region, environment_));
+        return {};
+    };
+    if (const auto found = find_target(); !found) {
+        not_written(found.error().context);
+        return {};
+    }
     const LogOpener opener = [this](LogPosition from) -> Result<std::unique_ptr<LogReader>> {
         return peers_.log.open_reader(from);
     };
@@ -113,10 +188,11 @@ Result<void> CloudWatchService::open_sink() {
         return !budget_ || budget_->admit(metric, peers_.clock.wall_now());
     };
     RL_ASSIGN_OR_RETURN(
-        sink_, CloudWatchSink::open(config_.cloudwatch, target,
-                                    config_.storage.path / "cloudwatch.cursor", opener, peers_.http,
-                                    peers_.credentials, peers_.clock, peers_.jitter, limits));
+        sink_,
+        CloudWatchSink::open(config_.cloudwatch, target, config_.storage.path / kCursorFile, opener,
+                             peers_.http, peers_.credentials, peers_.clock, peers_.jitter, limits));
     peers_.log.hold("cloudwatch", sink_->needed_from());
+    peers_.evaluation.clear(kNotWritten, "");
     log::info("writing to CloudWatch",
               {{"endpoint", target.endpoint}, {"namespace", config_.cloudwatch.space}});
     return {};
@@ -173,9 +249,7 @@ double CloudWatchService::aws_metrics_read() const {
 }
 
 CostModel CloudWatchService::cost() {
-    const auto region = resolve_region(config_.cloudwatch.region, process_environment());
-    CostModel model{
-        config_.cloudwatch, load_prices(config_.cloudwatch.prices, region.value_or("")), {}, {}};
+    CostModel model{config_.cloudwatch, load_prices(config_.cloudwatch.prices, region()), {}, {}};
     if (budget_) {
         model.budget =
             BudgetView{budget_->usd_per_month(), budget_->estimate(), budget_->admitted(),
@@ -199,18 +273,20 @@ CostModel CloudWatchService::cost() {
 // An entry that cannot be read is an alert, and keeps nothing else from running.
 void CloudWatchService::open_aws_metrics() {
     if (config_.aws_metrics.empty()) return;
-    const Environment environment = process_environment();
     std::vector<AwsMetricsTarget> targets;
+    metrics_wait_ = false;
     for (const AwsMetricsConfig& entry : config_.aws_metrics) {
-        auto found = resolve_aws_target(entry, environment);
+        auto found = resolve_aws_target(entry, environment_);
         if (!found) {
             log::error("AWS metrics are not read",
                        {{"entry", entry.name}, {"error", found.error().context}});
             peers_.evaluation.raise(kAwsMetrics, entry.name, Severity::p2,
                                     "the AWS metrics of \"" + entry.name +
                                         "\" cannot be read: " + found.error().context);
+            metrics_wait_ = metrics_wait_ || found.error().code == Errc::not_found;
             continue;
         }
+        peers_.evaluation.clear(kAwsMetrics, entry.name);
         targets.push_back(std::move(*found));
     }
     log_input_.emplace(peers_.log, peers_.clock);

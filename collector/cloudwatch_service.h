@@ -35,11 +35,14 @@ class CloudWatchService {
     };
 
     // `config` and `peers` must outlive it. `on_append` is called when the log has got more to
-    // sync.
-    CloudWatchService(const CollectorConfig& config, Peers peers, std::function<void()> on_append);
+    // sync, `on_opened` when sink() or metrics_source() has come to be.
+    CloudWatchService(const CollectorConfig& config, Peers peers, std::function<void()> on_append,
+                      std::function<void()> on_opened);
 
-    // Of what the configuration switches on. An entry of [[aws_metrics]] that cannot be read is an
-    // alert, no error.
+    // Of what the configuration switches on. Where the region can only be asked for from the
+    // instance's metadata, it opens once they have answered. Whatever keeps it from AWS (no region,
+    // an endpoint that does not exist) is an alert, no error, and the log keeps what was to be
+    // written.
     Result<void> open();
     void start_timers();
     // What the next start goes on with.
@@ -56,12 +59,19 @@ class CloudWatchService {
 
     CostModel cost();
     CloudWatchControlService& control() { return control_; }
-    // nullptr: switched off.
+    // The region as far as it is known; empty: not yet.
+    std::string region() const;
+    // nullptr: switched off, or not open yet.
     const CloudWatchSink* sink() const { return sink_.get(); }
     const AwsMetricsSource* metrics_source() const { return source_ ? &*source_ : nullptr; }
 
   private:
+    Result<void> open_parts();
+    bool region_missing() const;
+    void ask_for_region();
     Result<void> open_sink();
+    void start_opened();
+    void not_written(const std::string& why);
     Result<void> open_budget(const std::string& region);
     void reload_aws_metrics(const std::vector<AwsMetricsConfig>& before);
     void report_budget();
@@ -74,6 +84,12 @@ class CloudWatchService {
     const CollectorConfig& config_;
     Peers peers_;
     std::function<void()> on_append_;
+    std::function<void()> on_opened_;
+    Environment environment_;  // with the region that the instance's metadata gave
+    bool timers_run_ = false;
+    bool metrics_wait_ = false;  // some [[aws_metrics]] are not read for want of a region
+    std::string why_not_written_;
+    std::shared_ptr<char> alive_ = std::make_shared<char>('\0');  // held weakly by what is asked
     CloudWatchControlService control_;
     std::optional<SeriesBudget> budget_;
     std::unique_ptr<CloudWatchSink> sink_;
@@ -81,7 +97,7 @@ class CloudWatchService {
     std::optional<AwsMetricsSource> source_;
     // What an earlier source has put into the log must be in the window before this one asks.
     LogPosition source_waits_for_ = 0;
-    std::optional<net::Timer> sink_timer_, budget_timer_, source_timer_;
+    std::optional<net::Timer> sink_timer_, budget_timer_, source_timer_, region_timer_;
 };
 
 }  // namespace ridgeline::collector

@@ -11,8 +11,9 @@
 #include "collector/alert/alert_desk.h"
 #include "collector/alert/alert_text.h"
 #include "collector/alert/inhibition.h"
-#include "collector/aws/credentials.h"
+#include "collector/aws/credentials_chain.h"
 #include "collector/aws/curl_client.h"
+#include "collector/aws/uv_program_runner.h"
 #include "collector/cloudwatch/alarm_plan.h"
 #include "collector/cloudwatch_service.h"
 #include "collector/evaluation.h"
@@ -147,6 +148,8 @@ class Collector {
     std::unique_ptr<AlertDesk> desk_;
     std::vector<Rule> disabled_rules_;
     std::optional<CurlClient> http_client_;
+    std::optional<CurlClient> aws_client_;  // may trust other certificates
+    std::optional<UvProgramRunner> programs_;
     std::unique_ptr<CredentialsProvider> credentials_;
     std::optional<CloudWatchService> cloudwatch_;
     std::optional<Inhibition> inhibition_;
@@ -171,14 +174,29 @@ class Collector {
 Result<void> Collector::start() {
     RL_TRY(open_storage());
     http_client_.emplace(loop_);
-    credentials_ = default_credentials_chain(process_environment(), *http_client_, clock_);
+    const Environment environment = aws_environment(config_.aws, process_environment());
+    aws_client_.emplace(loop_, CurlClientOptions{aws_ca_bundle(environment)});
+    programs_.emplace(loop_);
     // The jitter of retries; nothing secret comes from it.
     const auto engine = std::make_shared<std::mt19937_64>(std::random_device{}());
     const Rng jitter = [engine] { return std::uniform_real_distribution<double>(0, 1)(*engine); };
-    cloudwatch_.emplace(config_,
-                        CloudWatchService::Peers{loop_, *http_client_, *credentials_, *log_,
-                                                 *evaluation_, clock_, jitter, bad_rule_files_},
-                        [this] { schedule_sync(); });
+    credentials_ = default_credentials_chain(
+        {.environment = environment,
+         .profile_named = !config_.aws.profile.empty(),
+         .region = [this] { return cloudwatch_ ? cloudwatch_->region() : std::string(); },
+         .http = *aws_client_,
+         .programs = *programs_,
+         .clock = clock_,
+         .jitter = jitter});
+    cloudwatch_.emplace(
+        config_,
+        CloudWatchService::Peers{loop_, *aws_client_, *credentials_, *log_, *evaluation_, clock_,
+                                 jitter, bad_rule_files_},
+        [this] { schedule_sync(); },
+        [this] {
+            view_parts_.cloudwatch = cloudwatch_->sink();
+            view_parts_.aws_metrics = cloudwatch_->metrics_source();
+        });
     RL_TRY(cloudwatch_->open());
     RL_TRY(open_notifier(jitter));
     RL_TRY(open_ports());
@@ -250,7 +268,7 @@ Result<void> Collector::open_notifier(const Rng& jitter) {
     inhibition_.emplace(evaluation_->engine());
     suppressors_.add(*inhibition_);
     suppressors_.add(*desk_);
-    sender_.emplace(loop_, *http_client_, *credentials_, clock_);
+    sender_.emplace(loop_, *http_client_, *aws_client_, *credentials_, clock_);
     notifier_.emplace(std::move(opened.outbox), evaluation_->book(), *sender_, suppressors_, clock_,
                       [this](const std::string& host) {
                           const auto known = ingest_->hosts().find(host);

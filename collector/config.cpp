@@ -103,6 +103,8 @@ CollectorConfig read_collector_config(ConfigDocument& document) {
         rules.integer("identities_per_rule", config.rules.identities_per_rule, 1, 100'000'000));
     config.rules.startup_grace =
         rules.duration("startup_grace", config.rules.startup_grace, 1s, 1h);
+    ConfigTable aws = root.table("aws");
+    config.aws = read_aws_config(aws);
     ConfigTable cloudwatch = root.table("cloudwatch");
     config.cloudwatch = read_cloudwatch_config(cloudwatch);
     config.cloudwatch_control = read_cloudwatch_control_config(cloudwatch);

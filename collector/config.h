@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "collector/aws/aws_config.h"
 #include "collector/cloudwatch/control_config.h"
 #include "collector/cloudwatch/metrics_config.h"
 #include "collector/ingest/host_quota.h"
@@ -71,6 +72,7 @@ struct CollectorConfig {
     StorageConfig storage;
     LimitsConfig limits;
     RulesConfig rules;
+    AwsConfig aws;
     CloudWatchConfig cloudwatch;
     CloudWatchControlConfig cloudwatch_control;  // read again on SIGHUP
     std::vector<AwsMetricsConfig> aws_metrics;

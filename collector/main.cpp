@@ -4,6 +4,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "collector/aws/whoami.h"
 #include "collector/collector.h"
 #include "collector/config.h"
 #include "collector/log/log_command.h"
@@ -79,7 +80,7 @@ int notify_test(const std::string& file, const std::string& name) {
         std::cerr << file << ": there is no [target." << name << "]\n";
         return kBadConfig;
     }
-    const Outcome outcome = send_test_message(*target);
+    const Outcome outcome = send_test_message(*target, config->aws);
     if (outcome.kind == Outcome::Kind::accepted) {
         std::cout << name << " took the test message\n";
         return 0;
@@ -87,6 +88,14 @@ int notify_test(const std::string& file, const std::string& name) {
     std::cerr << name << (outcome.kind == Outcome::Kind::refused ? " refused" : " did not take")
               << " the test message: " << outcome.detail << '\n';
     return kFailed;
+}
+
+int whoami(const std::string& file, bool json) {
+    std::optional<CollectorConfig> config = CollectorConfig{};
+    if (std::filesystem::exists(file)) config = load(file);
+    if (!config) return kBadConfig;
+    return run_whoami(
+        {config->aws, config->cloudwatch.region, config->cloudwatch.endpoint_url, json}, std::cout);
 }
 
 int log_command(LogCommand command, const std::string& file, std::filesystem::path directory,
@@ -166,6 +175,14 @@ int main(int argc, char** argv) {
         command->add_option("-c,--config", file, "Configuration file")->capture_default_str();
         command->add_flag("--json", json, "As one JSON object");
     }
+    CLI::App* aws_group = app.add_subcommand("aws", "How the collector gets at AWS");
+    aws_group->require_subcommand(1);
+    CLI::App* whoami_command = aws_group->add_subcommand(
+        "whoami",
+        "Says with which credentials, from where and why, and asks AWS whose they are; exits "
+        "with 0 if AWS knows, 1 if not");
+    whoami_command->add_option("-c,--config", file, "Configuration file")->capture_default_str();
+    whoami_command->add_flag("--json", json, "As one JSON object");
     TestRulesOptions test_options;
     CLI::App* test_command = app.add_subcommand(
         "test-rules",
@@ -206,6 +223,7 @@ int main(int argc, char** argv) {
     if (run_command->parsed()) return run(file, print_alerts);
     if (check_command->parsed()) return check(file);
     if (notify_test_command->parsed()) return notify_test(file, target);
+    if (whoami_command->parsed()) return whoami(file, json);
     if (inspect_command->parsed())
         return log_command(LogCommand::inspect, file, log_directory, json);
     if (verify_command->parsed()) return log_command(LogCommand::verify, file, log_directory, json);

@@ -1,20 +1,19 @@
-// AWS credentials: where they come from, and when they must be fetched anew.
+// AWS credentials, and the providers that are read at once: the environment and the shared files.
 //
-// The order is that of AWS's own SDKs: environment, shared credentials file, container endpoint,
-// EC2 instance metadata (IMDSv2 only). Providers answer by callback because the last two are HTTP.
-// Loop thread only.
+// Providers answer by callback, because others ask over HTTP (metadata_credentials.h,
+// role_credentials.h) or run a program (process_credentials.h). Which is asked when, and how long
+// an answer is kept: credentials_chain.h. Loop thread only.
 #pragma once
 
-#include <filesystem>
 #include <functional>
-#include <map>
-#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <vector>
+#include <utility>
 
-#include "collector/aws/http_client.h"
+#include "collector/aws/environment.h"
+#include "collector/aws/profile.h"
+#include "collector/aws/secret.h"
 #include "common/base/clock.h"
 #include "common/base/result.h"
 
@@ -22,9 +21,10 @@ namespace ridgeline::collector {
 
 struct AwsCredentials {
     std::string access_key_id;
-    std::string secret_access_key;
-    std::string session_token;        // empty: none
+    Secret secret_access_key;
+    Secret session_token;             // empty: none
     std::optional<WallTime> expires;  // absent: for ever
+    std::string origin = {};          // where they come from, for people: "profile ops of /etc/…"
 };
 
 using CredentialsDone = std::function<void(Result<AwsCredentials>)>;
@@ -37,63 +37,47 @@ class CredentialsProvider {
     virtual void fetch(CredentialsDone done) = 0;
     // AWS refused the keys: whatever is cached must not be handed out again.
     virtual void invalidate() {}
+    // For people: "environment".
+    virtual std::string_view name() const { return "credentials"; }
+    // Keys of this provider are used on when they have expired and it has no newer ones: where they
+    // come from, AWS honours them during an outage of the service that renews them.
+    virtual bool usable_when_expired() const { return false; }
 };
 
-// The process environment, taken once, so that tests bring their own.
-using Environment = std::map<std::string, std::string, std::less<>>;
-Environment process_environment();
-// The variable's value, or nothing when it is unset or empty.
-std::optional<std::string> variable(const Environment& environment, std::string_view name);
+// They become header values and lines of a form: no control characters, an id of a sane length.
+// `what` begins the error's text.
+Result<void> check_credentials(const AwsCredentials& credentials, std::string_view what);
 
-// One section of an AWS ini file: [default] or [name] in `credentials`, [profile name] in `config`.
-// Keys in lower case. Errc::not_found when the file or the section is missing.
-Result<std::map<std::string, std::string>> read_aws_profile(const std::filesystem::path& file,
-                                                            std::string_view section);
-// AWS_PROFILE or "default".
-std::string aws_profile_name(const Environment& environment);
-// AWS_SHARED_CREDENTIALS_FILE, else ~/.aws/credentials; AWS_CONFIG_FILE, else ~/.aws/config. Empty
-// without HOME.
-std::filesystem::path aws_credentials_file(const Environment& environment);
-std::filesystem::path aws_config_file(const Environment& environment);
-
+// AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_CREDENTIAL_EXPIRATION.
 class EnvironmentCredentials final : public CredentialsProvider {
   public:
     explicit EnvironmentCredentials(Environment environment)
         : environment_(std::move(environment)) {}
     void fetch(CredentialsDone done) override;
+    std::string_view name() const override { return "environment"; }
 
   private:
     Environment environment_;
 };
 
-// Reads the file at every fetch, so that rotated keys are found.
+// aws_access_key_id, aws_secret_access_key and aws_session_token of a profile: in the credentials
+// file, or in the config file. Reads the files at every fetch, so that rotated keys are found.
 class FileCredentials final : public CredentialsProvider {
   public:
-    explicit FileCredentials(Environment environment) : environment_(std::move(environment)) {}
+    enum class File { credentials, config };
+    // `profile`: empty for the one in use.
+    explicit FileCredentials(Environment environment, File file = File::credentials,
+                             std::string profile = {})
+        : environment_(std::move(environment)), file_(file), profile_(std::move(profile)) {}
     void fetch(CredentialsDone done) override;
+    std::string_view name() const override {
+        return file_ == File::credentials ? "credentials file" : "config file";
+    }
 
   private:
     Environment environment_;
+    File file_;
+    std::string profile_;
 };
-
-// Asks the providers in order, keeps the answer, and asks again before it expires: from 15 minutes
-// ahead in the background of use (an error then leaves the old keys in use), and at once when they
-// were refused or have expired.
-class CredentialsChain final : public CredentialsProvider {
-  public:
-    CredentialsChain(const Clock& clock, std::vector<std::unique_ptr<CredentialsProvider>> links);
-    ~CredentialsChain() override;
-    void fetch(CredentialsDone done) override;
-    void invalidate() override;
-
-  private:
-    struct State;
-    std::shared_ptr<State> state_;
-};
-
-// Environment, file, container, instance metadata.
-std::unique_ptr<CredentialsProvider> default_credentials_chain(const Environment& environment,
-                                                               HttpClient& http,
-                                                               const Clock& clock);
 
 }  // namespace ridgeline::collector

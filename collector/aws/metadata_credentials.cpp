@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <array>
+#include <memory>
+#include <utility>
 
 #include <nlohmann/json.hpp>
 
@@ -16,6 +18,7 @@ namespace {
 constexpr std::size_t kMetadataBytesMax = std::size_t{64} << 10;
 constexpr std::size_t kRoleNameBytesMax = 256;
 constexpr auto kContainerTimeout = std::chrono::milliseconds{2'000};
+constexpr unsigned kContainerTries = 3;
 // A hop limit of 1 makes the token's answer vanish inside a container: better to give up soon.
 constexpr auto kInstanceTimeout = std::chrono::milliseconds{1'000};
 
@@ -58,30 +61,88 @@ HttpRequest metadata_request(std::string method, std::string url,
     return request;
 }
 
+// The service's address, and the token that each request must show.
+struct MetadataSession {
+    HttpClient& http;
+    std::string base;
+    Secret token;
+
+    void get(const std::string& path, HttpDone done) const {
+        HttpRequest request = metadata_request("GET", base + path, kInstanceTimeout);
+        request.headers.push_back({"x-aws-ec2-metadata-token", token.text()});
+        http.send(std::move(request), std::move(done));
+    }
+};
+
+void open_metadata(const Environment& environment, HttpClient& http,
+                   std::function<void(Result<MetadataSession>)> done) {
+    if (flag(environment, "AWS_EC2_METADATA_DISABLED")) {
+        done(fail(Errc::not_found, "AWS_EC2_METADATA_DISABLED is set"));
+        return;
+    }
+    const bool ipv6 =
+        lower_ascii(variable(environment, "AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE").value_or("")) ==
+        "ipv6";
+    std::string base = variable(environment, "AWS_EC2_METADATA_SERVICE_ENDPOINT")
+                           .value_or(ipv6 ? "http://[fd00:ec2::254]" : "http://169.254.169.254");
+    while (base.ends_with('/'))
+        base.pop_back();
+    HttpRequest request = metadata_request("PUT", base + "/latest/api/token", kInstanceTimeout);
+    request.headers.push_back({"x-aws-ec2-metadata-token-ttl-seconds", "21600"});
+    http.send(std::move(request), [&http, base,
+                                   done = std::move(done)](Result<HttpResponse> answer) {
+        // Most machines are not EC2 instances, and there this is how one finds out.
+        if (!answer) {
+            done(fail(Errc::not_found,
+                      base + " does not answer (" + answer.error().context +
+                          "); in a container on EC2, the instance's hop limit must be 2 or more"));
+        } else if (answer->status == 403) {
+            done(fail(Errc::not_found, base + " is switched off for this instance"));
+        } else if (answer->status != 200 || answer->body.empty() ||
+                   has_control_characters(answer->body)) {
+            done(fail(Errc::not_found,
+                      base + " gives no token: HTTP status " + std::to_string(answer->status)));
+        } else {
+            done(MetadataSession{http, base, std::move(answer->body)});
+        }
+    });
+}
+
+// Tries the request again while no answer comes, or one that says the endpoint is not well.
+void send_repeatedly(HttpClient& http, const HttpRequest& request, unsigned tries, HttpDone done) {
+    http.send(request,
+              [&http, request, tries, done = std::move(done)](Result<HttpResponse> answer) {
+                  const bool passing = !answer || answer->status >= 500 || answer->status == 429;
+                  if (passing && tries > 1) {
+                      send_repeatedly(http, request, tries - 1, done);
+                  } else {
+                      done(std::move(answer));
+                  }
+              });
+}
+
 }  // namespace
 
 Result<AwsCredentials> parse_metadata_credentials(std::string_view json) {
-    const auto document = nlohmann::json::parse(json, nullptr, false);
+    auto document = nlohmann::json::parse(json, nullptr, false);
     if (!document.is_object()) {
         return fail(Errc::corrupt, "the metadata endpoint's answer is not a JSON object");
     }
+    // Taken out of the document, so that no copy is left there.
     const auto text = [&](const char* key) {
         const auto it = document.find(key);
-        return it != document.end() && it->is_string() ? it->get<std::string>() : std::string();
+        return it != document.end() && it->is_string()
+                   ? std::exchange(it->get_ref<std::string&>(), std::string())
+                   : std::string();
     };
-    if (document.contains("Code") && text("Code") != "Success") {
-        return fail(Errc::unavailable,
-                    "the metadata endpoint refused: " + printable(text("Code"), 64) + " " +
-                        printable(text("Message"), 256));
+    if (document.contains("Code")) {
+        if (const std::string code = text("Code"); code != "Success") {
+            return fail(Errc::unavailable, "the metadata endpoint refused: " + printable(code, 64) +
+                                               " " + printable(text("Message"), 256));
+        }
     }
     AwsCredentials out{text("AccessKeyId"), text("SecretAccessKey"), text("Token"), {}};
-    if (out.access_key_id.empty() || out.secret_access_key.empty()) {
-        return fail(Errc::corrupt, "the metadata endpoint's answer holds no keys");
-    }
-    // They become header values.
-    if (has_control_characters(out.access_key_id) || has_control_characters(out.session_token)) {
-        return fail(Errc::corrupt, "the metadata endpoint's keys hold control characters");
-    }
+    RL_TRY(check_credentials(out, "the metadata endpoint's answer"));
     if (const std::string expiration = text("Expiration"); !expiration.empty()) {
         RL_ASSIGN_OR_RETURN(out.expires, parse_rfc3339(expiration));
     }
@@ -91,11 +152,19 @@ Result<AwsCredentials> parse_metadata_credentials(std::string_view json) {
 void ContainerCredentials::fetch(CredentialsDone done) {
     std::string url;
     if (const auto relative = variable(environment_, "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI")) {
+        // Without its slash it would go on with the host's name.
+        if (!relative->starts_with('/') || has_control_characters(*relative)) {
+            done(fail(Errc::invalid_argument,
+                      "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI must begin with '/'"));
+            return;
+        }
         url = "http://169.254.170.2" + *relative;
     } else if (const auto full = variable(environment_, "AWS_CONTAINER_CREDENTIALS_FULL_URI")) {
         url = *full;
     } else {
-        done(fail(Errc::not_found, "no container endpoint in the environment"));
+        done(fail(Errc::not_found,
+                  "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI and _FULL_URI are not "
+                  "set"));
         return;
     }
     if (!allowed_container_uri(url)) {
@@ -105,63 +174,52 @@ void ContainerCredentials::fetch(CredentialsDone done) {
         return;
     }
     HttpRequest request = metadata_request("GET", url, kContainerTimeout);
-    std::string token = variable(environment_, "AWS_CONTAINER_AUTHORIZATION_TOKEN").value_or("");
+    Secret token = variable(environment_, "AWS_CONTAINER_AUTHORIZATION_TOKEN").value_or("");
     if (const auto file = variable(environment_, "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE")) {
-        auto content = read_file(*file, kMetadataBytesMax);
+        auto content = read_regular_file(*file, kMetadataBytesMax);
         if (!content) {
-            done(fail(std::move(content).error()));
+            // It was named, so that it is not there is an error.
+            Error error = std::move(content).error();
+            if (error.code == Errc::not_found) error.code = Errc::invalid_argument;
+            done(fail(std::move(error)));
             return;
         }
-        token = trim(*content);
+        token = std::string(trim(*content));
+        wipe(*content);
     }
-    if (has_control_characters(token)) {
+    if (has_control_characters(token.text())) {
         done(fail(Errc::invalid_argument, "the container token holds control characters"));
         return;
     }
-    if (!token.empty()) request.headers.push_back({"Authorization", token});
-    http_.send(std::move(request), [done = std::move(done)](Result<HttpResponse> answer) {
-        if (!answer) {
-            done(fail(std::move(answer).error().within("container credentials")));
-        } else if (answer->status != 200) {
-            done(fail(answer_error("container credentials", *answer)));
-        } else {
-            done(parse_metadata_credentials(answer->body));
-        }
-    });
+    if (!token.empty()) request.headers.push_back({"Authorization", token.text()});
+    send_repeatedly(http_, request, kContainerTries,
+                    [url, done = std::move(done)](Result<HttpResponse> answer) {
+                        if (!answer) {
+                            Error error = std::move(answer).error();
+                            done(fail(std::move(error).within(url)));
+                            return;
+                        }
+                        if (answer->status != 200) {
+                            done(fail(answer_error(url, *answer)));
+                            return;
+                        }
+                        auto credentials = parse_metadata_credentials(answer->body);
+                        wipe(answer->body);
+                        if (credentials) credentials->origin = url;
+                        done(std::move(credentials));
+                    });
 }
 
 void InstanceCredentials::fetch(CredentialsDone done) {
-    if (variable(environment_, "AWS_EC2_METADATA_DISABLED").value_or("") == "true") {
-        done(fail(Errc::not_found, "instance metadata is disabled"));
-        return;
-    }
-    const bool ipv6 =
-        variable(environment_, "AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE").value_or("") == "IPv6";
-    std::string base = variable(environment_, "AWS_EC2_METADATA_SERVICE_ENDPOINT")
-                           .value_or(ipv6 ? "http://[fd00:ec2::254]" : "http://169.254.169.254");
-    while (base.ends_with('/'))
-        base.pop_back();
-
-    const auto get = [&http = http_](const std::string& url, const std::string& token,
-                                     HttpDone then) {
-        HttpRequest request = metadata_request("GET", url, kInstanceTimeout);
-        request.headers.push_back({"x-aws-ec2-metadata-token", token});
-        http.send(std::move(request), std::move(then));
-    };
-    HttpRequest request = metadata_request("PUT", base + "/latest/api/token", kInstanceTimeout);
-    request.headers.push_back({"x-aws-ec2-metadata-token-ttl-seconds", "21600"});
-    http_.send(std::move(request), [get, base,
-                                    done = std::move(done)](Result<HttpResponse> answer) {
-        if (!answer || answer->status != 200 || has_control_characters(answer->body)) {
-            // Most machines are not EC2 instances, and there this is how one finds out.
-            done(fail(Errc::not_found, "no instance metadata service"));
+    open_metadata(environment_, http_, [done = std::move(done)](Result<MetadataSession> session) {
+        if (!session) {
+            done(fail(std::move(session).error()));
             return;
         }
-        const std::string token = answer->body;
-        const std::string roles = base + "/latest/meta-data/iam/security-credentials/";
-        get(roles, token, [get, roles, token, done](Result<HttpResponse> list) {
+        const std::string roles = "/latest/meta-data/iam/security-credentials/";
+        session->get(roles, [roles, session = *session, done](Result<HttpResponse> list) {
             if (!list) {
-                done(fail(std::move(list).error().within("instance credentials")));
+                done(fail(std::move(list).error()));
                 return;
             }
             std::string_view rest = list->body;
@@ -171,15 +229,39 @@ void InstanceCredentials::fetch(CredentialsDone done) {
                 done(fail(Errc::not_found, "the instance has no IAM role"));
                 return;
             }
-            get(roles + role, token, [done](Result<HttpResponse> keys) {
+            session.get(roles + role, [role, done](Result<HttpResponse> keys) {
                 if (!keys) {
-                    done(fail(std::move(keys).error().within("instance credentials")));
-                } else if (keys->status != 200) {
-                    done(fail(answer_error("instance credentials", *keys)));
-                } else {
-                    done(parse_metadata_credentials(keys->body));
+                    done(fail(std::move(keys).error()));
+                    return;
                 }
+                if (keys->status != 200) {
+                    done(fail(answer_error("role " + printable(role, 128), *keys)));
+                    return;
+                }
+                auto credentials = parse_metadata_credentials(keys->body);
+                wipe(keys->body);
+                if (credentials) credentials->origin = "role " + printable(role, 128);
+                done(std::move(credentials));
             });
+        });
+    });
+}
+
+void fetch_instance_region(const Environment& environment, HttpClient& http,
+                           std::function<void(Result<std::string>)> done) {
+    open_metadata(environment, http, [done = std::move(done)](Result<MetadataSession> session) {
+        if (!session) {
+            done(fail(std::move(session).error()));
+            return;
+        }
+        session->get("/latest/meta-data/placement/region", [done](Result<HttpResponse> answer) {
+            if (!answer) {
+                done(fail(std::move(answer).error()));
+            } else if (answer->status != 200) {
+                done(fail(answer_error("instance metadata", *answer)));
+            } else {
+                done(std::string(trim(answer->body)));
+            }
         });
     });
 }

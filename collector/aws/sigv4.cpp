@@ -174,8 +174,9 @@ std::pair<std::string, std::string> canonical_headers(const std::vector<HttpHead
 
 std::string sign_text(std::string_view text, std::string_view secret, std::string_view date,
                       const SigningScope& scope) {
-    const std::string first = "AWS4" + std::string(secret);
+    std::string first = "AWS4" + std::string(secret);
     const Digest of_date = hmac_sha256(std::span(bytes_of(first), first.size()), date);
+    wipe(first);
     const Digest of_region = hmac_sha256(of_date, scope.region);
     const Digest of_service = hmac_sha256(of_region, scope.service);
     const Digest key = hmac_sha256(of_service, "aws4_request");
@@ -197,7 +198,7 @@ Result<Signature> sign_v4(const HttpRequest& request, const AwsCredentials& cred
     if (!has_host) out.added.push_back({"Host", std::string(url.host)});
     out.added.push_back({"X-Amz-Date", timestamp});
     if (!credentials.session_token.empty()) {
-        out.added.push_back({"X-Amz-Security-Token", credentials.session_token});
+        out.added.push_back({"X-Amz-Security-Token", credentials.session_token.text()});
     }
     std::vector<HttpHeader> headers = request.headers;
     headers.insert(headers.end(), out.added.begin(), out.added.end());
@@ -212,9 +213,10 @@ Result<Signature> sign_v4(const HttpRequest& request, const AwsCredentials& cred
         date + "/" + scope.region + "/" + scope.service + "/aws4_request";
     out.string_to_sign = "AWS4-HMAC-SHA256\n" + timestamp + "\n" + scope_text + "\n" +
                          to_hex(sha256(out.canonical_request));
-    out.authorization = "AWS4-HMAC-SHA256 Credential=" + credentials.access_key_id + "/" +
-                        scope_text + ", SignedHeaders=" + out.signed_headers + ", Signature=" +
-                        sign_text(out.string_to_sign, credentials.secret_access_key, date, scope);
+    out.authorization =
+        "AWS4-HMAC-SHA256 Credential=" + credentials.access_key_id + "/" + scope_text +
+        ", SignedHeaders=" + out.signed_headers + ", Signature=" +
+        sign_text(out.string_to_sign, credentials.secret_access_key.text(), date, scope);
     out.added.push_back({"Authorization", out.authorization});
     return out;
 }

@@ -64,8 +64,8 @@ class Planner {
             }
             if (unwritten_ > 0) {
                 problem("of " + std::to_string(unwritten_) +
-                        " series CloudWatch gets no metric (naming, or a dimension it would "
-                        "refuse), such as " +
+                        " series CloudWatch gets no metric of its own (naming, only a roll-up, "
+                        "or a dimension it would refuse), such as " +
                         unwritten_example_);
             }
             if (made_ == 0 && !troubled_.contains(rule.id))
@@ -101,7 +101,7 @@ class Planner {
 
     std::optional<CloudMetric> written(const HostInfo& host, const SeriesDescriptor& series) const {
         const Selected selected = selection_.select(host, series);
-        const auto* metric = std::get_if<SelectedMetric>(&selected);
+        const SelectedMetric* metric = own_metric(selected);
         if (metric == nullptr) return {};
         CloudMetric out;
         out.region = from_.region;
@@ -109,7 +109,7 @@ class Planner {
         out.name = metric->identity.name;
         out.dimensions = metric->identity.dimensions;
         out.factor = metric->scale;
-        out.period_s = std::max<std::int64_t>(1, seconds(from_.writer.period));
+        out.period_s = std::max<std::int64_t>(1, seconds(metric->period));
         return out;
     }
 

@@ -180,7 +180,7 @@ class Maker {
             host.host_id = from_.series.host_of(id);
             if (const KnownHost* known = from_.hosts.find(host.host_id)) host = known->info();
             const Selected selected = selection_.select(host, series);
-            const auto* metric = std::get_if<SelectedMetric>(&selected);
+            const SelectedMetric* metric = own_metric(selected);
             if (metric == nullptr) continue;
             Shape shape{metric->identity.name, {}};
             for (const Dimension& dimension : metric->identity.dimensions)

@@ -72,18 +72,22 @@ CloudWatchUsage survey(const SeriesStore& store, const CloudWatchConfig& config,
             host->second.tags = tags_of(host_id);
         }
         const auto selected = selection.select(host->second, store.descriptor_of(id));
-        const auto* metric = std::get_if<SelectedMetric>(&selected);
-        if (metric == nullptr) continue;
-        Custom& custom = customs[metric->identity];
-        custom.hosts.insert(host_id);
+        const auto* metrics = std::get_if<SelectedMetrics>(&selected);
+        if (metrics == nullptr) continue;
         const WindowSeries& window = store.window_of(id);
-        window.active_hours(custom.hours);
-        if (window.latest_ms() < to_unix_ms(slice.begin)) continue;
-        const std::size_t number = aggregation.series(metric->identity);
-        window.for_each(to_unix_ms(slice.begin), to_unix_ms(slice.end) - 1,
-                        [&](std::int64_t at_ms, double value) {
-                            aggregation.add(number, from_unix_ms(at_ms), value * metric->scale);
-                        });
+        for (const SelectedMetric& metric : *metrics) {
+            Custom& custom = customs[metric.identity];
+            custom.hosts.insert(host_id);
+            window.active_hours(custom.hours);
+            if (window.latest_ms() < to_unix_ms(slice.begin)) continue;
+            const std::size_t number = aggregation.series(metric.identity, metric.period);
+            // Growth is as many values but for the first; requests are counted, not what is in
+            // them.
+            window.for_each(to_unix_ms(slice.begin), to_unix_ms(slice.end) - 1,
+                            [&](std::int64_t at_ms, double value) {
+                                aggregation.add(number, from_unix_ms(at_ms), metric.of(value));
+                            });
+        }
     }
     for (const auto& [identity, custom] : customs)
         all_hours.insert(custom.hours.begin(), custom.hours.end());

@@ -4,7 +4,9 @@
 #include <optional>
 #include <utility>
 
+#include "collector/aws/credentials_chain.h"
 #include "collector/aws/curl_client.h"
+#include "collector/aws/uv_program_runner.h"
 #include "common/log/log.h"
 
 namespace ridgeline::collector {
@@ -184,12 +186,20 @@ void Notifier::change(NotifyConfig config) {
     stored(outbox_.change(std::move(config)));
 }
 
-Outcome send_test_message(const TargetConfig& target) {
+Outcome send_test_message(const TargetConfig& target, const AwsConfig& aws) {
     const SystemClock clock;
     net::Loop loop;
     CurlClient http(loop);
-    const auto credentials = default_credentials_chain(process_environment(), http, clock);
-    NetworkSender sender(loop, http, *credentials, clock);
+    const Environment environment = aws_environment(aws, process_environment());
+    CurlClient aws_http(loop, CurlClientOptions{aws_ca_bundle(environment)});
+    UvProgramRunner programs(loop);
+    const auto credentials = default_credentials_chain({.environment = environment,
+                                                        .profile_named = !aws.profile.empty(),
+                                                        .region = {},
+                                                        .http = aws_http,
+                                                        .programs = programs,
+                                                        .clock = clock});
+    NetworkSender sender(loop, http, aws_http, *credentials, clock);
     Message message;
     message.target = target.name;
     message.group = "test";

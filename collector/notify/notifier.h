@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "collector/aws/aws_config.h"
 #include "collector/alert/alert_book.h"
 #include "collector/alert/suppression.h"
 #include "collector/notify/outbox.h"
@@ -65,6 +66,6 @@ class Notifier {
 };
 
 // Sends a marked message to `target` and waits for the answer.
-Outcome send_test_message(const TargetConfig& target);
+Outcome send_test_message(const TargetConfig& target, const AwsConfig& aws);
 
 }  // namespace ridgeline::collector

@@ -88,17 +88,17 @@ void NetworkSender::send_sns(const TargetConfig& target, const Message& message,
                 done({Outcome::Kind::refused, request.error().context, {}, {}});
                 return;
             }
-            http_.send(std::move(*request),
-                       [this, target, done, alive](const Result<HttpResponse>& answer) {
-                           if (alive.expired()) return;
-                           // 403: keys that have been replaced, perhaps; the next try has fresh
-                           // ones.
-                           const bool denied = answer && answer->status == 403;
-                           if (denied) credentials_.invalidate();
-                           Outcome outcome = outcome_of(target, answer);
-                           if (denied) outcome.kind = Outcome::Kind::retry;
-                           done(outcome);
-                       });
+            aws_http_.send(std::move(*request),
+                           [this, target, done, alive](const Result<HttpResponse>& answer) {
+                               if (alive.expired()) return;
+                               // 403: keys that have been replaced, perhaps; the next try has fresh
+                               // ones.
+                               const bool denied = answer && answer->status == 403;
+                               if (denied) credentials_.invalidate();
+                               Outcome outcome = outcome_of(target, answer);
+                               if (denied) outcome.kind = Outcome::Kind::retry;
+                               done(outcome);
+                           });
         });
 }
 

@@ -27,10 +27,10 @@ class MessageSender {
 // Secrets are read anew for each message, so that they can be replaced. Loop thread.
 class NetworkSender final : public MessageSender {
   public:
-    // All must outlive it.
-    NetworkSender(net::Loop& loop, HttpClient& http, CredentialsProvider& credentials,
-                  const Clock& clock)
-        : loop_(loop), http_(http), credentials_(credentials), clock_(clock) {}
+    // All must outlive it. `aws_http` is for what goes to AWS.
+    NetworkSender(net::Loop& loop, HttpClient& http, HttpClient& aws_http,
+                  CredentialsProvider& credentials, const Clock& clock)
+        : loop_(loop), http_(http), aws_http_(aws_http), credentials_(credentials), clock_(clock) {}
 
     void send(const TargetConfig& target, const Message& message, SentDone done) override;
 
@@ -43,6 +43,7 @@ class NetworkSender final : public MessageSender {
 
     net::Loop& loop_;
     HttpClient& http_;
+    HttpClient& aws_http_;
     CredentialsProvider& credentials_;
     const Clock& clock_;
     std::shared_ptr<char> alive_ =

@@ -21,6 +21,8 @@ namespace {
 // Signatures are good for 5 minutes either way; below 4 the difference is left alone.
 constexpr auto kSkewTolerated = std::chrono::milliseconds{240'000};
 constexpr std::uint32_t kWarningsPerMinute = 6;
+// How long a counter may be silent and its growth still be known.
+constexpr auto kCountersKept = std::chrono::hours{1};
 
 // The settings that decide which datums come out, and where they go.
 std::uint32_t fingerprint(const CloudWatchConfig& config, const CloudWatchTarget& target) {
@@ -36,6 +38,7 @@ std::uint32_t fingerprint(const CloudWatchConfig& config, const CloudWatchTarget
         for (const std::string& item : *list)
             add(item);
     }
+    add(shape_of(config));
     return crc32c(std::as_bytes(std::span(text)));
 }
 
@@ -109,7 +112,8 @@ class CloudWatchSink::Impl : public std::enable_shared_from_this<CloudWatchSink:
         }
         const FlushBounds bounds{limits_.samples_per_flush_max, limits_.datums_per_flush_max,
                                  limits_.oldest, limits_.newest, limits_.admit};
-        reader_ = std::make_unique<FlushReader>(config_, cursor_, flush_, bounds, std::move(*log));
+        reader_ = std::make_unique<FlushReader>(config_, cursor_, flush_, bounds, std::move(*log),
+                                                counters_);
     }
 
     void log_failed(const Error& error) {
@@ -129,6 +133,8 @@ class CloudWatchSink::Impl : public std::enable_shared_from_this<CloudWatchSink:
         stats_.samples_pending = reader_->samples();
         if (!*whole) return;
         datums_ = reader_->take_datums();
+        counters_ = reader_->take_counters();
+        counters_.forget_before(flush_.started - kCountersKept);
         for (std::size_t i = 0; i < kRefusalCount; ++i)
             stats_.samples_refused[i] += reader_->refused()[i];
         flush_.end = reader_->end();
@@ -371,6 +377,7 @@ class CloudWatchSink::Impl : public std::enable_shared_from_this<CloudWatchSink:
     CloudWatchLimits limits_;
 
     Cursor cursor_;
+    CounterBook counters_;                 // as the flush before left them
     Flush flush_;                          // the one at work
     std::unique_ptr<FlushReader> reader_;  // while it is read
     std::vector<Datum> datums_;            // while it is sent

@@ -23,15 +23,16 @@ void Statistics::add(double value) {
     }
 }
 
-std::size_t Aggregation::series(const MetricIdentity& metric) {
+std::size_t Aggregation::series(const MetricIdentity& metric, std::chrono::milliseconds period) {
     const auto [it, fresh] = numbers_.try_emplace(metric, series_.size());
-    if (fresh) series_.emplace_back();
+    if (fresh) series_.push_back({period.count() == 0 ? period_ : period, {}});
     return it->second;
 }
 
 void Aggregation::add(std::size_t series, WallTime at, double value) {
-    const WallTime begin{at.time_since_epoch() / period_ * period_};
-    const auto [it, fresh] = series_[series].try_emplace(begin);
+    auto& [period, periods] = series_[series];
+    const WallTime begin{at.time_since_epoch() / period * period};
+    const auto [it, fresh] = periods.try_emplace(begin);
     if (fresh) ++datum_count_;
     it->second.add(value);
 }
@@ -40,8 +41,8 @@ std::vector<Datum> Aggregation::take() {
     std::vector<Datum> datums;
     datums.reserve(datum_count_);
     for (auto& [metric, number] : numbers_)
-        for (auto& [begin, statistics] : series_[number])
-            datums.push_back({metric, begin, std::move(statistics)});
+        for (auto& [begin, statistics] : series_[number].periods)
+            datums.push_back({metric, begin, std::move(statistics), series_[number].period});
     numbers_.clear();
     series_.clear();
     datum_count_ = 0;

@@ -57,14 +57,16 @@ struct Datum {
     MetricIdentity metric;
     WallTime timestamp;  // the period's begin
     Statistics statistics;
+    std::chrono::milliseconds period = {};  // zero: the configuration's
 };
 
 // Collects samples into datums. Order of the result depends on what was added, not on when.
 class Aggregation {
   public:
     explicit Aggregation(std::chrono::milliseconds period) : period_(period) {}
-    // Interns an identity; the number is valid until take().
-    std::size_t series(const MetricIdentity& metric);
+    // Interns an identity; the number is valid until take(). Its datums are over `period`, of which
+    // the aggregation's is a multiple; zero: the aggregation's.
+    std::size_t series(const MetricIdentity& metric, std::chrono::milliseconds period = {});
     void add(std::size_t series, WallTime at, double value);
     std::size_t datum_count() const { return datum_count_; }
     // All datums, ordered by identity and time; the object is empty afterwards.
@@ -73,7 +75,11 @@ class Aggregation {
   private:
     std::chrono::milliseconds period_;
     std::map<MetricIdentity, std::size_t> numbers_;
-    std::vector<std::map<WallTime, Statistics>> series_;
+    struct Series {
+        std::chrono::milliseconds period;
+        std::map<WallTime, Statistics> periods;
+    };
+    std::vector<Series> series_;
     std::size_t datum_count_ = 0;
 };
 

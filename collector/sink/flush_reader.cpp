@@ -1,11 +1,13 @@
 #include "collector/sink/flush_reader.h"
 
 #include <algorithm>
+#include <optional>
 
 namespace ridgeline::collector {
 
 FlushReader::FlushReader(const CloudWatchConfig& config, const Cursor& before, const Flush& flush,
-                         const FlushBounds& bounds, std::unique_ptr<LogReader> log)
+                         const FlushBounds& bounds, std::unique_ptr<LogReader> log,
+                         CounterBook counters)
     : selection_(config),
       kept_before_(before.kept_back),
       taken_until_(before.taken_until),
@@ -14,6 +16,7 @@ FlushReader::FlushReader(const CloudWatchConfig& config, const Cursor& before, c
       end_wanted_(flush.end),
       bounds_(bounds),
       log_(std::move(log)),
+      counters_(std::move(counters)),
       aggregation_(config.period) {}
 
 Result<bool> FlushReader::read(std::size_t samples_max) {
@@ -56,8 +59,11 @@ const FlushReader::Plan& FlushReader::plan_for(const LogBatch& batch) {
         std::vector<Slot>& slots = plan.groups.emplace_back();
         for (const SeriesDescriptor& series : group.series) {
             Slot slot{selection_.select(*batch.host, series)};
-            if (const auto* metric = std::get_if<SelectedMetric>(&slot.selected)) {
-                slot.series = aggregation_.series(metric->identity);
+            if (const auto* metrics = std::get_if<SelectedMetrics>(&slot.selected)) {
+                for (const SelectedMetric& metric : *metrics) {
+                    slot.series.push_back(aggregation_.series(metric.identity, metric.period));
+                    if (metric.growth) slot.counter = &counters_.of(batch.host->host_id, series);
+                }
             }
             slots.push_back(std::move(slot));
         }
@@ -98,32 +104,63 @@ void FlushReader::take_group(const SampleGroup& group, const std::vector<Slot>& 
         fates.push_back(fate_of(from_unix_ms(ms), batch));
     const std::size_t columns = std::min(slots.size(), group.series_count);
     for (std::size_t column = 0; column < columns; ++column)
-        if (!unwanted(slots[column])) take_column(slots[column], group, column, fates);
+        if (!unwanted(slots[column]))
+            take_column(slots[column], group, column, fates, batch.backlog);
 }
 
 void FlushReader::take_column(const Slot& slot, const SampleGroup& group, std::size_t column,
-                              const std::vector<Fate>& fates) {
-    const auto* metric = std::get_if<SelectedMetric>(&slot.selected);
+                              const std::vector<Fate>& fates, bool backlog) {
     const auto values = group.column(column);
-    const bool admitted = metric == nullptr || !bounds_.admit ||
-                          std::none_of(values.begin(), values.end(), has_value) ||
-                          bounds_.admit(metric->identity);
+    const auto* metrics = std::get_if<SelectedMetrics>(&slot.selected);
+    std::vector<bool> admitted;
+    if (metrics != nullptr && std::any_of(values.begin(), values.end(), has_value)) {
+        for (const SelectedMetric& metric : *metrics)
+            admitted.push_back(!bounds_.admit || bounds_.admit(metric.identity));
+    }
     for (std::size_t i = 0; i < values.size(); ++i) {
         if (!has_value(values[i]) || fates[i] == Fate::pass) continue;
+        const WallTime at = from_unix_ms(group.timestamps_ms[i]);
+        double value = values[i];
+        if (slot.counter != nullptr) {
+            const auto grown = slot.counter->step(at, value, backlog);
+            if (!grown) {
+                refuse(Refusal::no_growth);
+                continue;
+            }
+            value = *grown;
+        }
         if (fates[i] == Fate::too_old) {
             refuse(Refusal::too_old);
         } else if (fates[i] == Fate::too_new) {
             refuse(Refusal::too_new);
-        } else if (metric == nullptr) {
+        } else if (metrics == nullptr) {
             refuse(std::get<Refusal>(slot.selected));
-        } else if (!admitted) {
-            refuse(Refusal::over_budget);
-        } else if (const double value = values[i] * metric->scale; !sendable_value(value)) {
-            refuse(Refusal::value_range);
         } else {
-            aggregation_.add(slot.series, from_unix_ms(group.timestamps_ms[i]), value);
-            ++samples_;
+            take_value(slot, *metrics, admitted, at, value);
         }
+    }
+}
+
+// A sample is refused if none of its metrics takes it.
+void FlushReader::take_value(const Slot& slot, const SelectedMetrics& metrics,
+                             const std::vector<bool>& admitted, WallTime at, double value) {
+    std::optional<Refusal> refusal;
+    bool taken = false;
+    for (std::size_t i = 0; i < metrics.size(); ++i) {
+        const double sent = metrics[i].of(value);
+        if (!admitted[i]) {
+            refusal = Refusal::over_budget;
+        } else if (!sendable_value(sent)) {
+            refusal = Refusal::value_range;
+        } else {
+            aggregation_.add(slot.series[i], at, sent);
+            taken = true;
+        }
+    }
+    if (taken) {
+        ++samples_;
+    } else {
+        refuse(*refusal);
     }
 }
 

@@ -14,6 +14,7 @@
 
 #include "collector/log/log_reader.h"
 #include "collector/sink/cloudwatch_config.h"
+#include "collector/sink/counter_book.h"
 #include "collector/sink/cursor.h"
 #include "collector/sink/datum.h"
 #include "collector/sink/selection.h"
@@ -35,8 +36,10 @@ struct FlushBounds {
 class FlushReader {
   public:
     // `flush.end` bounds a flush that was begun before; 0: read to the log's durable end.
+    // `counters`: as the flush before left them.
     FlushReader(const CloudWatchConfig& config, const Cursor& before, const Flush& flush,
-                const FlushBounds& bounds, std::unique_ptr<LogReader> log);
+                const FlushBounds& bounds, std::unique_ptr<LogReader> log,
+                CounterBook counters = {});
 
     // Reads on for about `samples_max` samples. True once the flush is whole.
     Result<bool> read(std::size_t samples_max);
@@ -47,6 +50,7 @@ class FlushReader {
     LogPosition read_next_from() const { return kept_from_.value_or(end_); }
     bool more_to_read() const { return bounded_; }
     std::vector<Datum> take_datums() { return aggregation_.take(); }
+    CounterBook take_counters() { return std::move(counters_); }
 
     std::uint64_t samples() const { return samples_; }
     const std::array<std::uint64_t, kRefusalCount>& refused() const { return refused_; }
@@ -54,7 +58,8 @@ class FlushReader {
   private:
     struct Slot {
         Selected selected;
-        std::size_t series = 0;  // in aggregation_, for a SelectedMetric
+        std::vector<std::size_t> series = {};     // in aggregation_, for each of SelectedMetrics
+        CounterBook::Counter* counter = nullptr;  // where growth is asked for
     };
     // All slots of a host's schema, group by group; holds on to what its key points at.
     struct Plan {
@@ -70,7 +75,9 @@ class FlushReader {
     void take_group(const SampleGroup& group, const std::vector<Slot>& slots,
                     const LogBatch& batch);
     void take_column(const Slot& slot, const SampleGroup& group, std::size_t column,
-                     const std::vector<Fate>& fates);
+                     const std::vector<Fate>& fates, bool backlog);
+    void take_value(const Slot& slot, const SelectedMetrics& metrics,
+                    const std::vector<bool>& admitted, WallTime at, double value);
     void refuse(Refusal refusal) { ++refused_[static_cast<std::size_t>(refusal)]; }
 
     Selection selection_;
@@ -82,6 +89,7 @@ class FlushReader {
     FlushBounds bounds_;
     std::unique_ptr<LogReader> log_;
 
+    CounterBook counters_;
     Aggregation aggregation_;
     std::map<std::pair<const HostInfo*, const Schema*>, Plan> plans_;
     LogPosition end_ = 0;

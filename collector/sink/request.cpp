@@ -71,7 +71,8 @@ std::string datum_json(const Datum& datum, std::chrono::milliseconds period) {
     append_statistics(out, datum.statistics);
     out += ",\"Unit\":";
     append_string(out, datum.metric.unit);
-    if (period < std::chrono::minutes{1}) out += ",\"StorageResolution\":1";
+    const auto over = datum.period.count() == 0 ? period : datum.period;
+    if (over < std::chrono::minutes{1}) out += ",\"StorageResolution\":1";
     out += '}';
     return out;
 }

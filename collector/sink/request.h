@@ -26,7 +26,8 @@ struct RequestBody {
     std::string json;
 };
 
-// As many datums from the front as fit one request. `datums` must not be empty.
+// As many datums from the front as fit one request. `datums` must not be empty. `period` is that of
+// datums which name none.
 RequestBody build_request(std::string_view name_space, std::span<const Datum> datums,
                           std::chrono::milliseconds period, const RequestLimits& limits = {});
 

@@ -4,9 +4,11 @@
 #include <array>
 #include <cmath>
 #include <optional>
+#include <utility>
 
 #include "common/base/text.h"
 #include "common/metric/catalog.h"
+#include "common/metric/cwagent.h"
 
 namespace ridgeline::collector {
 
@@ -22,38 +24,6 @@ bool printable_ascii(std::string_view text, std::size_t bytes_max) {
     return !text.empty() && text.size() <= bytes_max &&
            std::all_of(text.begin(), text.end(), [](char c) { return c >= ' ' && c <= '~'; }) &&
            text.find_first_not_of(' ') != std::string_view::npos;
-}
-
-// What amazon-cloudwatch-agent calls the attribute, or nothing when the metric's cwagent name says
-// it already.
-std::optional<Dimension> cwagent_dimension(const Attribute& attribute) {
-    if (attribute.key == "state" || attribute.key == "direction") return std::nullopt;
-    if (attribute.key == "mountpoint") return Dimension{"path", attribute.value};
-    if (attribute.key == "type") return Dimension{"fstype", attribute.value};
-    if (attribute.key == "cpu") return Dimension{"cpu", "cpu" + attribute.value};
-    return Dimension{attribute.key, attribute.value};
-}
-
-// A cwagent name stands for one value of `state`; cpu modes and counters' directions have names
-// that the catalog does not hold.
-bool cwagent_series(const MetricInfo& metric, const Attributes& attributes) {
-    // That agent reports a counter's growth, ours its value: under its name it would be wrong.
-    if (metric.cwagent_name.empty() || metric.kind == MetricKind::counter) return false;
-    if (find_attribute(attributes, "mode") != nullptr) return false;
-    const std::string* state = find_attribute(attributes, "state");
-    const std::string_view wanted =
-        metric.name == "system.network.connections" ? "established" : "used";
-    return state == nullptr ? metric.name != "system.network.connections" : *state == wanted;
-}
-
-std::vector<Dimension> cwagent_dimensions(const MetricInfo& metric, const Attributes& attributes) {
-    std::vector<Dimension> out;
-    for (const Attribute& attribute : attributes)
-        if (auto dimension = cwagent_dimension(attribute)) out.push_back(std::move(*dimension));
-    if (metric.name == "system.cpu.utilization" && find_attribute(attributes, "cpu") == nullptr) {
-        out.push_back({"cpu", "cpu-total"});
-    }
-    return out;
 }
 
 bool any_matches(const std::vector<std::string>& patterns, std::string_view name) {
@@ -95,6 +65,12 @@ std::string_view to_string(Refusal refusal) {
             return "refused_by_aws";
         case Refusal::over_budget:
             return "over_budget";
+        case Refusal::no_cwagent_name:
+            return "no_cwagent_name";
+        case Refusal::no_growth:
+            return "no_growth";
+        case Refusal::not_rolled_up:
+            return "not_rolled_up";
     }
     return "";
 }
@@ -114,49 +90,163 @@ void set_tags_apart(std::vector<Dimension>& dimensions) {
 
 }  // namespace
 
-Selection::Selection(const CloudWatchConfig& config)
-    : include_(config.include),
-      exclude_(config.exclude),
-      dimensions_(config.dimensions),
-      naming_(config.naming) {}
+// One name of a series, before it is known whose dimensions it gets.
+struct Selection::Draft {
+    std::string_view metric;            // ours
+    SelectedMetric out;                 // without dimensions
+    std::vector<Dimension> attributes;  // the series' own
+};
+
+namespace {
+
+// The value of "host" or "tag.<key>", and the name it has as a dimension.
+std::optional<Dimension> host_dimension(const std::string& wanted, const HostInfo& host) {
+    if (wanted == "host") return Dimension{"host", host.host_id};
+    const std::string key = wanted.substr(std::string_view("tag.").size());
+    const auto tag = host.tags.find(key);
+    if (tag == host.tags.end()) return std::nullopt;
+    return Dimension{key, tag->second};
+}
+
+}  // namespace
+
+Selection::Selection(const CloudWatchConfig& config) : config_(config) {}
+
+// Patterns are on our names, and under cwagent's naming on those as well.
+bool Selection::wanted(std::string_view metric, std::string_view name) const {
+    return (any_matches(config_.include, metric) || any_matches(config_.include, name)) &&
+           !any_matches(config_.exclude, metric) && !any_matches(config_.exclude, name);
+}
+
+// `named`: the series has a name at all.
+std::vector<Selection::Draft> Selection::drafts_of(const SeriesDescriptor& series,
+                                                   bool& named) const {
+    const auto period_of = [&](std::string_view name) {
+        for (const CloudWatchResolution& resolution : config_.resolutions) {
+            if (any_matches(resolution.metrics, series.metric) ||
+                any_matches(resolution.metrics, name))
+                return resolution.period;
+        }
+        return config_.period;
+    };
+    std::vector<Draft> drafts;
+    named = true;
+    if (config_.naming == CloudWatchNaming::otel) {
+        if (!wanted(series.metric, series.metric)) return drafts;
+        const MetricInfo& metric = *find_metric(series.metric);
+        Draft draft{
+            metric.name, {{std::string(metric.name), {}, cloudwatch_unit(metric.unit)}}, {}};
+        draft.out.period = period_of(metric.name);
+        for (const Attribute& attribute : series.attributes)
+            draft.attributes.push_back({attribute.key, attribute.value});
+        drafts.push_back(std::move(draft));
+        return drafts;
+    }
+    const auto names = cwagent_names_of(series);
+    named = !names.empty();
+    for (const CwagentName* name : names) {
+        if (name->name.empty() || !wanted(series.metric, name->name)) continue;
+        Draft draft{name->metric,
+                    {{std::string(name->name), {}, name->unit},
+                     name->scale,
+                     name->offset,
+                     name->growth,
+                     period_of(name->name)},
+                    {}};
+        for (Attribute& dimension : cwagent_dimensions(series))
+            draft.attributes.push_back({std::move(dimension.key), std::move(dimension.value)});
+        drafts.push_back(std::move(draft));
+    }
+    return drafts;
+}
+
+void Selection::add_own(const Draft& draft, const HostInfo& host, SelectedMetrics& out) const {
+    const bool only_rolled_up = std::any_of(
+        config_.rollups.begin(), config_.rollups.end(), [&](const CloudWatchRollup& rollup) {
+            return rollup.only && (any_matches(rollup.metrics, draft.metric) ||
+                                   any_matches(rollup.metrics, draft.out.identity.name));
+        });
+    if (only_rolled_up) return;
+    SelectedMetric metric = draft.out;
+    std::vector<Dimension>& dimensions = metric.identity.dimensions;
+    for (const std::string& wanted : config_.dimensions)
+        if (auto dimension = host_dimension(wanted, host)) dimensions.push_back(*dimension);
+    for (const std::string& name : config_.append_dimensions) {
+        const auto tag = host.tags.find(std::string(*append_dimension_tag(name)));
+        if (tag != host.tags.end()) dimensions.push_back({name, tag->second});
+    }
+    dimensions.insert(dimensions.end(), draft.attributes.begin(), draft.attributes.end());
+    set_tags_apart(dimensions);
+    out.push_back(std::move(metric));
+}
+
+// A roll-up whose tags the host lacks is not the host's.
+void Selection::add_rollups(const Draft& draft, const HostInfo& host, SelectedMetrics& out) const {
+    for (const CloudWatchRollup& rollup : config_.rollups) {
+        if (!any_matches(rollup.metrics, draft.metric) &&
+            !any_matches(rollup.metrics, draft.out.identity.name))
+            continue;
+        SelectedMetric metric = draft.out;
+        metric.rolled_up = true;
+        bool here = true;
+        for (const std::string& wanted : rollup.dimensions) {
+            const auto dimension = host_dimension(wanted, host);
+            here = here && dimension.has_value();
+            if (dimension) metric.identity.dimensions.push_back(*dimension);
+        }
+        if (!here) continue;
+        for (const Dimension& dimension : draft.attributes) {
+            const bool kept = !rollup.attributes ||
+                              std::find(rollup.attributes->begin(), rollup.attributes->end(),
+                                        dimension.name) != rollup.attributes->end();
+            if (kept) metric.identity.dimensions.push_back(dimension);
+        }
+        set_tags_apart(metric.identity.dimensions);
+        // The same set of dimensions as the metric's own, or another roll-up's, would count it
+        // twice.
+        const bool known = std::any_of(out.begin(), out.end(), [&](const SelectedMetric& other) {
+            auto ours = metric.identity.dimensions;
+            auto theirs = other.identity.dimensions;
+            std::sort(ours.begin(), ours.end());
+            std::sort(theirs.begin(), theirs.end());
+            return other.identity.name == metric.identity.name && ours == theirs;
+        });
+        if (!known) out.push_back(std::move(metric));
+    }
+}
 
 Selected Selection::select(const HostInfo& host, const SeriesDescriptor& series) const {
-    if (!any_matches(include_, series.metric) || any_matches(exclude_, series.metric)) {
-        return NotSelected{};
-    }
     // Read from CloudWatch: sent back, it would be billed as a custom metric.
     if (series.metric.starts_with("aws.")) return NotSelected{};
     const MetricInfo* metric = find_metric(series.metric);
-    if (metric == nullptr && find_thinned(series.metric)) return NotSelected{};
-    if (metric == nullptr) return Refusal::unknown_metric;
-
-    SelectedMetric out;
-    for (const std::string& dimension : dimensions_) {
-        if (dimension == "host") {
-            out.identity.dimensions.push_back({"host", host.host_id});
-            continue;
+    if (metric == nullptr) {
+        if (!wanted(series.metric, series.metric) || find_thinned(series.metric)) {
+            return NotSelected{};
         }
-        const std::string key = dimension.substr(std::string_view("tag.").size());
-        const auto tag = host.tags.find(key);
-        if (tag != host.tags.end()) out.identity.dimensions.push_back({key, tag->second});
+        return Refusal::unknown_metric;
     }
-    if (naming_ == CloudWatchNaming::cwagent) {
-        if (!cwagent_series(*metric, series.attributes)) return NotSelected{};
-        const bool percent = metric->unit == "1";
-        out.identity.name = metric->cwagent_name;
-        out.identity.unit = percent ? "Percent" : cloudwatch_unit(metric->unit);
-        out.scale = percent ? 100 : 1;
-        for (Dimension& dimension : cwagent_dimensions(*metric, series.attributes))
-            out.identity.dimensions.push_back(std::move(dimension));
-    } else {
-        out.identity.name = metric->name;
-        out.identity.unit = cloudwatch_unit(metric->unit);
-        for (const Attribute& attribute : series.attributes)
-            out.identity.dimensions.push_back({attribute.key, attribute.value});
+    bool named = true;
+    const std::vector<Draft> drafts = drafts_of(series, named);
+    if (!named && wanted(series.metric, series.metric)) return Refusal::no_cwagent_name;
+    if (drafts.empty()) return NotSelected{};
+    SelectedMetrics out;
+    for (const Draft& draft : drafts) {
+        add_own(draft, host, out);
+        add_rollups(draft, host, out);
     }
-    set_tags_apart(out.identity.dimensions);
-    if (const auto refusal = refusal_of(out.identity)) return *refusal;
+    if (out.empty()) return Refusal::not_rolled_up;
+    for (const SelectedMetric& selected : out)
+        if (const auto refusal = refusal_of(selected.identity)) return *refusal;
     return out;
+}
+
+const SelectedMetric* own_metric(const Selected& selected) {
+    const auto* metrics = std::get_if<SelectedMetrics>(&selected);
+    if (metrics == nullptr) return nullptr;
+    const auto own = std::find_if(metrics->begin(), metrics->end(), [](const SelectedMetric& m) {
+        return !m.rolled_up && !m.growth && m.offset == 0;
+    });
+    return own == metrics->end() ? nullptr : &*own;
 }
 
 std::string_view cloudwatch_unit(std::string_view unit) {

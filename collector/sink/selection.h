@@ -4,6 +4,7 @@
 // would make it another metric.
 #pragma once
 
+#include <chrono>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -27,16 +28,33 @@ enum class Refusal {
     too_new,          // more than two hours ahead
     refused_by_aws,   // sent alone, and still refused
     over_budget,      // a new metric, and the month's budget is used up
+    no_cwagent_name,  // naming = "cwagent", and that agent has no such metric
+    no_growth,        // the first sample of a counter whose growth is sent
+    not_rolled_up,    // only roll-ups of it are sent, and the host lacks their tags
 };
-inline constexpr std::size_t kRefusalCount = 9;
+inline constexpr std::size_t kRefusalCount = 12;
 std::string_view to_string(Refusal refusal);
 
 struct SelectedMetric {
     MetricIdentity identity;
-    double scale = 1;  // 100 where a ratio becomes Percent
+    double scale =
+        1;  // what is sent is the value * scale + offset: 100 where a ratio becomes Percent
+    double offset = 0;
+    bool growth =
+        false;  // of a counter: what is sent is how much it has grown since the sample before
+    std::chrono::milliseconds period{60'000};
+    bool rolled_up = false;  // other series are in it too
+    double of(double value) const { return value * scale + offset; }
 };
+// A series' own metric, or several names of it, and the roll-ups that it is part of.
+using SelectedMetrics = std::vector<SelectedMetric>;
+// Nothing of it is to be sent, by the configuration.
 struct NotSelected {};
-using Selected = std::variant<SelectedMetric, NotSelected, Refusal>;
+using Selected = std::variant<SelectedMetrics, NotSelected, Refusal>;
+
+// What an alarm or a chart of the series' own raw values can look at: the first name that is its
+// own and sent as it is, but for a factor. nullptr: there is none.
+const SelectedMetric* own_metric(const Selected& selected);
 
 class Selection {
   public:
@@ -44,10 +62,13 @@ class Selection {
     Selected select(const HostInfo& host, const SeriesDescriptor& series) const;
 
   private:
-    std::vector<std::string> include_;
-    std::vector<std::string> exclude_;
-    std::vector<std::string> dimensions_;
-    CloudWatchNaming naming_;
+    struct Draft;
+    bool wanted(std::string_view metric, std::string_view name) const;
+    std::vector<Draft> drafts_of(const SeriesDescriptor& series, bool& named) const;
+    void add_own(const Draft& draft, const HostInfo& host, SelectedMetrics& out) const;
+    void add_rollups(const Draft& draft, const HostInfo& host, SelectedMetrics& out) const;
+
+    CloudWatchConfig config_;
 };
 
 // CloudWatch's unit for a catalog unit: By -> Bytes, s -> Seconds, {anything} -> Count, else None.

@@ -23,8 +23,10 @@ TEST_CASE("the signer agrees with AWS's published test suite", "[sigv4]") {
         for (const auto& header : vector["headers"])
             request.headers.push_back({header[0], header[1]});
         request.body = vector["body"];
-        const AwsCredentials credentials{
-            suite["access_key_id"], suite["secret_access_key"], vector["token"], {}};
+        const AwsCredentials credentials{suite["access_key_id"],
+                                         suite["secret_access_key"].get<std::string>(),
+                                         vector["token"].get<std::string>(),
+                                         {}};
         const auto signature = sign_v4(request, credentials, scope, at);
         REQUIRE(signature);
         CHECK(signature->canonical_request == vector["canonical_request"]);

@@ -61,3 +61,76 @@ TEST_CASE("settings that CloudWatch would refuse are errors", "[cloudwatch-confi
         CHECK(document.errors()[0].line == 2);
     }
 }
+
+TEST_CASE("roll-ups and resolutions are read", "[cloudwatch-config]") {
+    auto document = ConfigDocument::parse(R"([cloudwatch]
+[[cloudwatch.rollup]]
+metrics = ["system.cpu.*"]
+dimensions = ["tag.role"]
+only = true
+[[cloudwatch.rollup]]
+dimensions = []
+attributes = ["state"]
+[[cloudwatch.resolution]]
+metrics = ["system.cpu.utilization"]
+period = "1s"
+)",
+                                          "t");
+    const CloudWatchConfig config = read(document);
+    CHECK(document.ok());
+    REQUIRE(config.rollups.size() == 2);
+    CHECK(config.rollups[0] ==
+          CloudWatchRollup{{"system.cpu.*"}, {"tag.role"}, std::nullopt, true});
+    CHECK(config.rollups[1] ==
+          CloudWatchRollup{{"*"}, {}, std::vector<std::string>{"state"}, false});
+    REQUIRE(config.resolutions.size() == 1);
+    CHECK(config.resolutions[0].period == 1s);
+}
+
+TEST_CASE("cwagent's naming has that agent's defaults", "[cloudwatch-config]") {
+    const auto parsed = [](const std::string& more) {
+        auto document = ConfigDocument::parse("[cloudwatch]\nnaming = \"cwagent\"\n" + more, "t");
+        const CloudWatchConfig config = read(document);
+        CHECK(document.ok());
+        return config;
+    };
+    CHECK(parsed("").space == "CWAgent");
+    CHECK(parsed("").dimensions == std::vector<std::string>{"host"});
+    CHECK(parsed("namespace = \"Mine\"\n").space == "Mine");
+    const CloudWatchConfig ec2 = parsed("append_dimensions = [\"InstanceId\"]\n");
+    CHECK(ec2.dimensions.empty());  // as that agent
+    CHECK(parsed("append_dimensions = [\"InstanceId\"]\ndimensions = [\"host\"]\n").dimensions ==
+          std::vector<std::string>{"host"});
+}
+
+TEST_CASE("a roll-up or resolution that makes no sense is an error", "[cloudwatch-config]") {
+    for (const char* text : {"[[cloudwatch.rollup]]\nmetrics = [\"*\"]\n",
+                             "[[cloudwatch.rollup]]\ndimensions = [\"role\"]\n",
+                             "[[cloudwatch.rollup]]\ndimensions = []\nmetric = [\"*\"]\n",
+                             "[[cloudwatch.resolution]]\nperiod = \"1s\"\n",
+                             "[[cloudwatch.resolution]]\nmetrics = [\"*\"]\nperiod = \"10s\"\n",
+                             "[[cloudwatch.resolution]]\nmetrics = [\"*\"]\nperiod = \"5m\"\n",
+                             "append_dimensions = [\"InstanceID\"]\n"}) {
+        INFO(text);
+        auto document = ConfigDocument::parse("[cloudwatch]\n" + std::string(text), "t");
+        static_cast<void>(read(document));
+        CHECK(document.errors().size() == 1);
+    }
+}
+
+TEST_CASE("what shapes datums is told apart", "[cloudwatch-config]") {
+    const auto shape = [](const CloudWatchConfig& config) { return shape_of(config); };
+    CloudWatchConfig config;
+    const std::string plain = shape(config);
+    config.rollups = {{{"*"}, {}, std::nullopt, false}};
+    const std::string fleet = shape(config);
+    config.rollups[0].only = true;
+    CHECK(shape(config) != fleet);
+    config.rollups[0].only = false;
+    config.rollups[0].attributes = std::vector<std::string>{};
+    CHECK(shape(config) != fleet);
+    CHECK(fleet != plain);
+    config.rollups.clear();
+    config.resolutions = {{{"*"}, 1s}};
+    CHECK(shape(config) != plain);
+}

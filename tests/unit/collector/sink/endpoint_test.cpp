@@ -120,7 +120,7 @@ class StandingClock final : public Clock {
 
 struct Run {
     explicit Run(const Endpoint& endpoint, const std::filesystem::path& cursor)
-        : credentials(default_credentials_chain(kKeys, http, clock)),
+        : credentials(std::make_unique<EnvironmentCredentials>(kKeys)),
           log(ten_minutes(clock.wall_now())),
           timer(loop, [this] {
               sink->poll();

@@ -23,9 +23,27 @@ CloudWatchConfig everything() {
     return config;
 }
 
+// Where a series has one metric alone.
+SelectedMetric metric_of(const Selected& selected) {
+    REQUIRE(std::holds_alternative<SelectedMetrics>(selected));
+    REQUIRE(std::get<SelectedMetrics>(selected).size() == 1);
+    return std::get<SelectedMetrics>(selected).front();
+}
+
 MetricIdentity identity(const Selected& selected) {
-    REQUIRE(std::holds_alternative<SelectedMetric>(selected));
-    return std::get<SelectedMetric>(selected).identity;
+    return metric_of(selected).identity;
+}
+
+std::vector<std::string> names(const Selected& selected) {
+    std::vector<std::string> out;
+    REQUIRE(std::holds_alternative<SelectedMetrics>(selected));
+    for (const SelectedMetric& metric : std::get<SelectedMetrics>(selected))
+        out.push_back(metric.identity.name);
+    return out;
+}
+
+bool refused_as(const Selected& selected, Refusal refusal) {
+    return std::holds_alternative<Refusal>(selected) && std::get<Refusal>(selected) == refusal;
 }
 
 bool left_out(const Selected& selected) {
@@ -72,12 +90,13 @@ TEST_CASE("ratios keep their scale under our names and are Percent under cwagent
           "[selection]") {
     CloudWatchConfig config = everything();
     const SeriesDescriptor used{"system.memory.utilization", {{"state", "used"}}};
-    const auto plain = std::get<SelectedMetric>(Selection(config).select(web_host(), used));
+    const auto plain = metric_of(Selection(config).select(web_host(), used));
     CHECK(plain.scale == 1);
     CHECK(plain.identity.unit == "None");
 
     config.naming = CloudWatchNaming::cwagent;
-    const auto percent = std::get<SelectedMetric>(Selection(config).select(web_host(), used));
+    config.exclude = {"mem_available_percent"};
+    const auto percent = metric_of(Selection(config).select(web_host(), used));
     CHECK(percent.scale == 100);
     CHECK(percent.identity.unit == "Percent");
     CHECK(percent.identity.name == "mem_used_percent");
@@ -91,8 +110,14 @@ TEST_CASE("cwagent naming sends only what that agent would call so", "[selection
     const auto select = [&](const char* metric, Attributes attributes) {
         return selection.select(web_host(), {metric, std::move(attributes)});
     };
-    CHECK(identity(select("system.cpu.utilization", {{"state", "used"}})).dimensions ==
+    const auto idle = select("system.cpu.utilization", {{"mode", "idle"}});
+    CHECK(names(idle) == std::vector<std::string>{"cpu_usage_active", "cpu_usage_idle"});
+    const SelectedMetric active = std::get<SelectedMetrics>(idle).front();
+    CHECK(active.of(0.25) == 75);
+    CHECK(active.identity.dimensions ==
           std::vector<Dimension>{{"host", "web-1"}, {"cpu", "cpu-total"}});
+    // What else is used is in there, and no metric of its own.
+    CHECK(left_out(select("system.cpu.utilization", {{"state", "used"}})));
     CHECK(
         identity(select("system.cpu.utilization", {{"cpu", "3"}, {"state", "used"}})).dimensions ==
         std::vector<Dimension>{{"host", "web-1"}, {"cpu", "cpu3"}});
@@ -103,20 +128,61 @@ TEST_CASE("cwagent naming sends only what that agent would call so", "[selection
             .dimensions ==
         std::vector<Dimension>{
             {"host", "web-1"}, {"device", "sda1"}, {"path", "/"}, {"fstype", "ext4"}});
-    CHECK(left_out(select("system.cpu.utilization", {{"mode", "user"}})));
-    CHECK(left_out(select("system.memory.utilization", {{"state", "free"}})));
-    CHECK(left_out(select("system.cpu.load_average.1m", {})));
-    // That agent reports growth.
-    CHECK(left_out(select("system.network.io", {{"direction", "receive"}})));
+    const auto io = metric_of(select(
+        "system.disk.io", {{"device", "nvme0n1"}, {"direction", "write"}, {"volume", "vol-1"}}));
+    CHECK(io.growth);
+    CHECK(io.identity.name == "diskio_write_bytes");
+    CHECK(io.identity.dimensions == std::vector<Dimension>{{"host", "web-1"}, {"name", "nvme0n1"}});
+    CHECK(identity(select("system.network.connections",
+                          {{"protocol", "tcp"}, {"state", "fin_wait_1"}})) ==
+          MetricIdentity{"netstat_tcp_fin_wait1", {{"host", "web-1"}}, "Count"});
+    const auto total = metric_of(select("system.cpu.time", {{"cpu", "0"}, {"mode", "user"}}));
+    CHECK_FALSE(total.growth);
+    CHECK(total.of(2) == 200);
+
+    for (const auto& [metric, attributes] :
+         {std::pair<const char*, Attributes>{"system.memory.utilization", {{"state", "free"}}},
+          {"system.cpu.load_average.1m", {}},
+          {"tls.certificate.valid", {}}}) {
+        INFO(metric);
+        CHECK(refused_as(select(metric, attributes), Refusal::no_cwagent_name));
+    }
+}
+
+TEST_CASE("patterns are on cwagent's names as well", "[selection]") {
+    CloudWatchConfig config;
+    config.naming = CloudWatchNaming::cwagent;
+    config.include = {"mem_used_percent", "system.paging.*"};
+    config.exclude = {"swap_free"};
+    const Selection selection(config);
+    const auto select = [&](const char* metric, const char* state) {
+        return selection.select(web_host(), {metric, {{"state", state}}});
+    };
+    CHECK(names(select("system.memory.utilization", "used")) ==
+          std::vector<std::string>{"mem_used_percent"});
+    CHECK(left_out(select("system.memory.usage", "used")));
+    CHECK(names(select("system.paging.usage", "used")) == std::vector<std::string>{"swap_used"});
+    CHECK(left_out(select("system.paging.usage", "free")));
+    // What is not asked for is no loss.
+    CHECK(left_out(selection.select(web_host(), {"system.cpu.load_average.1m", {}})));
+}
+
+TEST_CASE("an instance is named as that agent names it", "[selection]") {
+    CloudWatchConfig config = everything();
+    config.naming = CloudWatchNaming::cwagent;
+    config.dimensions.clear();
+    config.append_dimensions = {"InstanceId", "AutoScalingGroupName", "InstanceType", "ImageId"};
+    HostInfo host = web_host();
+    host.tags = {{"host.id", "i-1"}, {"host.type", "m7g.large"}, {"host.image.id", "ami-1"}};
+    CHECK(identity(Selection(config).select(host, {"system.memory.limit", {}})).dimensions ==
+          std::vector<Dimension>{
+              {"InstanceId", "i-1"}, {"InstanceType", "m7g.large"}, {"ImageId", "ami-1"}});
 }
 
 TEST_CASE("what CloudWatch would refuse is refused before it is sent", "[selection]") {
     const Selection selection(everything());
     const auto select = [&](const char* value) {
         return selection.select(web_host(), {"system.filesystem.usage", {{"mountpoint", value}}});
-    };
-    const auto refused_as = [](const Selected& selected, Refusal refusal) {
-        return std::holds_alternative<Refusal>(selected) && std::get<Refusal>(selected) == refusal;
     };
     CHECK(identity(select("/mnt/a b")).dimensions.size() == 2);
     CHECK(refused_as(select("/mnt/gr\xc3\xb6\xc3\x9f"), Refusal::dimension_text));
