@@ -5,6 +5,7 @@
 
 #include "collector/aws/endpoint.h"
 #include "collector/cost/survey.h"
+#include "collector/sink/read_back.h"
 #include "common/base/text.h"
 
 namespace ridgeline::collector {
@@ -14,6 +15,8 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto kSinkPoll = 250ms;
+constexpr auto kFinishLook = 50ms;
+constexpr auto kFinishPatience = 5s;
 constexpr auto kBudgetLook = 10s;
 constexpr auto kMetricsLook = 1s;
 constexpr const char* kBudget = "cloudwatch_budget";
@@ -53,6 +56,19 @@ void CloudWatchService::save() {
     if (budget_) report_budget();
 }
 
+void CloudWatchService::finish(std::function<void()> done) {
+    if (!sink_) return done();
+    sink_->finish();
+    const MonoTime deadline = peers_.clock.mono_now() + kFinishPatience;
+    finish_timer_.emplace(peers_.loop, [this, deadline, done = std::move(done)] {
+        sink_->poll();
+        if (!sink_->finished() && peers_.clock.mono_now() < deadline) return;
+        finish_timer_->stop();
+        done();
+    });
+    finish_timer_->start(0ms, kFinishLook);
+}
+
 void CloudWatchService::on_sync_begun() {
     if (source_) source_->on_sync_begun();
 }
@@ -72,9 +88,11 @@ Result<void> CloudWatchService::open_sink() {
     RL_ASSIGN_OR_RETURN(target.region, resolve_region(config_.cloudwatch.region, environment));
     RL_ASSIGN_OR_RETURN(target.endpoint, cloudwatch_endpoint(config_.cloudwatch.endpoint_url,
                                                              target.region, environment));
-    const LogOpener opener = [this](LogPosition from) -> Result<std::unique_ptr<LogReader>> {
-        return peers_.log.open_reader(from);
-    };
+    const CloudWatchSink::LogAccess log{
+        [this](LogPosition from) -> Result<std::unique_ptr<LogReader>> {
+            return peers_.log.open_reader(from);
+        },
+        [this] { return peers_.log.durable_position(); }};
     RL_TRY(open_budget(target.region));
     CloudWatchLimits limits;
     if (budget_) {
@@ -84,7 +102,7 @@ Result<void> CloudWatchService::open_sink() {
     }
     RL_ASSIGN_OR_RETURN(
         sink_, CloudWatchSink::open(config_.cloudwatch, target,
-                                    config_.storage.path / "cloudwatch.cursor", opener, peers_.http,
+                                    config_.storage.path / "cloudwatch.cursor", log, peers_.http,
                                     peers_.credentials, peers_.clock, peers_.jitter, limits));
     peers_.log.hold("cloudwatch", sink_->needed_from());
     log::info("writing to CloudWatch",
@@ -152,6 +170,11 @@ CostModel CloudWatchService::cost() {
             },
             peers_.clock.wall_now());
         usage.metrics_read = aws_metrics_read();
+        if (config.on_ambiguous == OnAmbiguous::verify && usage.series > 0) {
+            ++usage.series;  // the markers of requests
+            usage.metric_months += 1;
+            usage.by_metric[marker_metric("").name] += 1;
+        }
         return usage;
     };
     return model;

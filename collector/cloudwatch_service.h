@@ -42,6 +42,8 @@ class CloudWatchService {
     void start_timers();
     // What the next start goes on with.
     void save();
+    // The collector is going: sends what it can in a few seconds, then calls `done`.
+    void finish(std::function<void()> done);
 
     // A sync of the log begins, and how it ended.
     void on_sync_begun();
@@ -68,7 +70,7 @@ class CloudWatchService {
     std::unique_ptr<CloudWatchSink> sink_;
     std::optional<AwsLogInput> log_input_;
     std::optional<AwsMetricsSource> source_;
-    std::optional<net::Timer> sink_timer_, budget_timer_, source_timer_;
+    std::optional<net::Timer> sink_timer_, budget_timer_, source_timer_, finish_timer_;
 };
 
 }  // namespace ridgeline::collector

@@ -62,6 +62,12 @@ CloudWatchConfig read_cloudwatch_config(ConfigTable& table) {
     config.prices = table.string("prices", config.prices);
     config.include = table.strings("include", config.include);
     config.exclude = table.strings("exclude", config.exclude);
+    static const std::array<std::string, 3> kOnAmbiguous = {"verify", "resend", "drop"};
+    const std::string on_ambiguous = table.choice("on_ambiguous", "verify", kOnAmbiguous);
+    config.on_ambiguous = on_ambiguous == "resend" ? OnAmbiguous::resend
+                          : on_ambiguous == "drop" ? OnAmbiguous::drop
+                                                   : OnAmbiguous::verify;
+    config.read_back_wait = table.duration("read_back_wait", config.read_back_wait, 5s, 1h);
     config.endpoint_url = table.string("endpoint_url", config.endpoint_url);
     return config;
 }
