@@ -9,6 +9,7 @@
 #include "collector/cloudwatch/targets.h"
 #include "collector/cost/survey.h"
 #include "collector/sink/cursor.h"
+#include "collector/sink/read_back.h"
 #include "common/base/text.h"
 
 namespace ridgeline::collector {
@@ -18,6 +19,8 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto kSinkPoll = 250ms;
+constexpr auto kFinishLook = 50ms;
+constexpr auto kFinishPatience = 5s;
 constexpr auto kBudgetLook = 10s;
 constexpr auto kMetricsLook = 1s;
 constexpr auto kRegionPause = 5s;
@@ -153,6 +156,19 @@ void CloudWatchService::reload_aws_metrics(const std::vector<AwsMetricsConfig>& 
     log::info("AWS metrics reloaded", {{"entries", config_.aws_metrics.size()}});
 }
 
+void CloudWatchService::finish(std::function<void()> done) {
+    if (!sink_) return done();
+    sink_->finish();
+    const MonoTime deadline = peers_.clock.mono_now() + kFinishPatience;
+    finish_timer_.emplace(peers_.loop, [this, deadline, done = std::move(done)] {
+        sink_->poll();
+        if (!sink_->finished() && peers_.clock.mono_now() < deadline) return;
+        finish_timer_->stop();
+        done();
+    });
+    finish_timer_->start(0ms, kFinishLook);
+}
+
 void CloudWatchService::on_sync_begun() {
     if (source_) source_->on_sync_begun();
 }
@@ -179,9 +195,11 @@ Result<void> CloudWatchService::open_sink() {
         not_written(found.error().context);
         return {};
     }
-    const LogOpener opener = [this](LogPosition from) -> Result<std::unique_ptr<LogReader>> {
-        return peers_.log.open_reader(from);
-    };
+    const CloudWatchSink::LogAccess log{
+        [this](LogPosition from) -> Result<std::unique_ptr<LogReader>> {
+            return peers_.log.open_reader(from);
+        },
+        [this] { return peers_.log.durable_position(); }};
     RL_TRY(open_budget(target.region));
     CloudWatchLimits limits;
     limits.admit = [this](const MetricIdentity& metric) {
@@ -189,7 +207,7 @@ Result<void> CloudWatchService::open_sink() {
     };
     RL_ASSIGN_OR_RETURN(
         sink_,
-        CloudWatchSink::open(config_.cloudwatch, target, config_.storage.path / kCursorFile, opener,
+        CloudWatchSink::open(config_.cloudwatch, target, config_.storage.path / kCursorFile, log,
                              peers_.http, peers_.credentials, peers_.clock, peers_.jitter, limits));
     peers_.log.hold("cloudwatch", sink_->needed_from());
     peers_.evaluation.clear(kNotWritten, "");
@@ -265,6 +283,11 @@ CostModel CloudWatchService::cost() {
             },
             peers_.clock.wall_now());
         add_besides(usage);
+        if (config.on_ambiguous == OnAmbiguous::verify && usage.series > 0) {
+            ++usage.series;  // the markers of requests
+            usage.metric_months += 1;
+            usage.by_metric[marker_metric("").name] += 1;
+        }
         return usage;
     };
     return model;

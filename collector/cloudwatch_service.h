@@ -47,6 +47,8 @@ class CloudWatchService {
     void start_timers();
     // What the next start goes on with.
     void save();
+    // The collector is going: sends what it can in a few seconds, then calls `done`.
+    void finish(std::function<void()> done);
 
     // The configuration has another budget, other prices or other [[aws_metrics]] than `before`.
     // On an error the old budget stays in force.
@@ -97,7 +99,8 @@ class CloudWatchService {
     std::optional<AwsMetricsSource> source_;
     // What an earlier source has put into the log must be in the window before this one asks.
     LogPosition source_waits_for_ = 0;
-    std::optional<net::Timer> sink_timer_, budget_timer_, source_timer_, region_timer_;
+    std::optional<net::Timer> sink_timer_, budget_timer_, source_timer_, region_timer_,
+        finish_timer_;
 };
 
 }  // namespace ridgeline::collector

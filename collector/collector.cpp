@@ -370,12 +370,13 @@ void Collector::start_timers() {
     notify_timer_->start(kNotifyLook, kNotifyLook);
     cloudwatch_->start_timers();
     const auto stop = [this] {
+        if (stopping_) return loop_.stop();  // asked twice
         log::info("stopping");
         service_manager_.stopping("Committing what was judged");
         stopping_ = true;
         evaluation_->checkpoint();
         cloudwatch_->save();
-        loop_.stop();
+        cloudwatch_->finish([this] { loop_.stop(); });
     };
     on_sigterm_.emplace(loop_, SIGTERM, stop);
     on_sigint_.emplace(loop_, SIGINT, stop);

@@ -180,8 +180,35 @@ void add_cloudwatch(Families& out, const CloudWatchStats& s) {
                     s.samples_refused[i],
                     {{"reason", std::string(to_string(static_cast<Refusal>(i)))}});
     }
-    out.gauge("cloudwatch_samples_pending", "Samples read from the log and not sent yet",
+    for (std::size_t i = 0; i < s.lost_answers.size(); ++i) {
+        out.counter("cloudwatch_lost_answers",
+                    "Requests whose answer was lost, by what became of them", s.lost_answers[i],
+                    {{"outcome", std::string(to_string(static_cast<LostAnswer>(i)))}});
+    }
+    out.counter("cloudwatch_samples_dropped", "Samples of requests with the outcome \"dropped\"",
+                s.samples_dropped);
+    out.counter("cloudwatch_read_backs", "GetMetricStatistics requests about lost answers",
+                s.read_backs);
+    out.counter("cloudwatch_read_back_errors", "Of those, without a usable answer",
+                s.read_back_errors);
+    out.counter("cloudwatch_backlog_datums_sent", "Of the datums sent, those that were late",
+                s.backlog_datums_sent);
+    out.counter("cloudwatch_stretches_repeated",
+                "Stretches of the log that came out otherwise than before a restart",
+                s.flushes_repeated);
+    out.counter("cloudwatch_log_bytes_lost", "Bytes of the log trimmed before they were read",
+                s.log_bytes_lost);
+    out.counter("cloudwatch_bytes_sent", "Bodies of requests, as sent", s.bytes_sent);
+    out.counter("cloudwatch_cursor_errors", "Failures to save the cursor", s.cursor_errors);
+    out.gauge("cloudwatch_samples_pending", "Samples in memory and not sent yet",
               static_cast<double>(s.samples_pending));
+    out.gauge("cloudwatch_backlog_bytes", "Bytes of the log whose samples are still to be sent",
+              static_cast<double>(s.backlog_bytes));
+    out.gauge("cloudwatch_doubtful_requests", "Requests that may or may not have arrived",
+              static_cast<double>(s.doubtful));
+    out.gauge("cloudwatch_flushed_until_seconds",
+              "Unix time before which every period was sent by the live lane",
+              static_cast<double>(to_unix_ms(s.flushed_until)) / 1000);
 }
 
 void add_aws_metrics(Families& out, const AwsMetricsSource& source) {

@@ -1,6 +1,7 @@
 #include "collector/aws/curl_client.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <map>
 #include <utility>
 
@@ -115,7 +116,10 @@ Error transfer_error(const Transfer& transfer, CURLcode code) {
     }
     const bool unusable = code == CURLE_URL_MALFORMAT || code == CURLE_UNSUPPORTED_PROTOCOL;
     const char* text = transfer.error[0] != '\0' ? transfer.error : curl_easy_strerror(code);
-    return Error{unusable ? Errc::invalid_argument : Errc::unavailable, 0,
+    curl_off_t sent = 0;
+    curl_easy_getinfo(transfer.easy.get(), CURLINFO_SIZE_UPLOAD_T, &sent);
+    const bool whole = sent > 0 && sent >= static_cast<curl_off_t>(transfer.request.body.size());
+    return Error{unusable ? Errc::invalid_argument : Errc::unavailable, whole ? 0 : ENOTCONN,
                  "http: " + printable(text, 256)};
 }
 

@@ -41,7 +41,8 @@ struct HttpResponse {
 };
 
 // Any status is an answer; an error means that no whole answer came: Errc::unavailable (refused,
-// reset, timed out, name not found), limit (answer too large), invalid_argument (unusable URL).
+// reset, timed out, name not found), limit (answer too large), invalid_argument (unusable URL). Its
+// sys_errno is ENOTCONN when the request cannot have arrived whole: not all of its body was sent.
 using HttpDone = std::function<void(Result<HttpResponse>)>;
 
 class HttpClient {

@@ -120,6 +120,12 @@ CloudWatchConfig read_cloudwatch_config(ConfigTable& table) {
     if (config.resolutions.size() > kResolutionsMax) {
         table.error_at("resolution", "at most " + std::to_string(kResolutionsMax) + " resolutions");
     }
+    static const std::array<std::string, 3> kOnAmbiguous = {"verify", "resend", "drop"};
+    const std::string on_ambiguous = table.choice("on_ambiguous", "verify", kOnAmbiguous);
+    config.on_ambiguous = on_ambiguous == "resend" ? OnAmbiguous::resend
+                          : on_ambiguous == "drop" ? OnAmbiguous::drop
+                                                   : OnAmbiguous::verify;
+    config.read_back_wait = table.duration("read_back_wait", config.read_back_wait, 5s, 1h);
     config.endpoint_url = table.string("endpoint_url", config.endpoint_url);
     return config;
 }

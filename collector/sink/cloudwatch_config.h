@@ -34,6 +34,13 @@ struct CloudWatchResolution {
     bool operator==(const CloudWatchResolution&) const = default;
 };
 
+// What becomes of a request whose answer was lost, since CloudWatch adds up what it gets twice.
+enum class OnAmbiguous {
+    verify,  // read back whether it arrived; send it again if not
+    resend,  // send it again: sums and counts may double
+    drop,    // do not: samples may be missing, and are counted
+};
+
 struct CloudWatchConfig {
     bool enabled = false;
     std::string region = "auto";
@@ -49,7 +56,9 @@ struct CloudWatchConfig {
     std::vector<CloudWatchResolution> resolutions;
     std::optional<double> budget_usd_per_month;  // new metrics beyond it are not sent
     std::string prices = "/usr/share/ridgeline/prices/cloudwatch.toml";
-    std::string endpoint_url;  // empty: the region's endpoint
+    OnAmbiguous on_ambiguous = OnAmbiguous::verify;
+    std::chrono::milliseconds read_back_wait{180'000};  // how long CloudWatch may not show it yet
+    std::string endpoint_url;                           // empty: the region's endpoint
     bool operator==(const CloudWatchConfig&) const = default;
 };
 

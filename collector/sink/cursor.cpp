@@ -1,6 +1,5 @@
 #include "collector/sink/cursor.h"
 
-#include <algorithm>
 #include <cstdio>
 #include <span>
 
@@ -14,8 +13,12 @@ namespace ridgeline::collector {
 
 namespace {
 
-constexpr std::string_view kHeader = "ridgeline-cloudwatch-cursor 1\n";
-constexpr std::size_t kCursorBytesMax = std::size_t{4} << 20;
+using nlohmann::json;
+
+constexpr std::string_view kHeader = "ridgeline-cloudwatch-cursor 2\n";
+// The first form knew one flush at a time.
+constexpr std::string_view kHeader1 = "ridgeline-cloudwatch-cursor 1\n";
+constexpr std::size_t kCursorBytesMax = std::size_t{16} << 20;
 
 std::string checksum(std::string_view text) {
     char hex[16];
@@ -23,80 +26,128 @@ std::string checksum(std::string_view text) {
     return hex;
 }
 
-nlohmann::json to_json(const KeptBack& kept) {
+json to_json(const KeptBack& kept) {
     return {to_unix_ms(kept.begin), to_unix_ms(kept.end)};
 }
 
-KeptBack kept_back_of(const nlohmann::json& value) {
+KeptBack kept_back_of(const json& value) {
     return {from_unix_ms(value.at(0).get<std::int64_t>()),
             from_unix_ms(value.at(1).get<std::int64_t>())};
 }
 
-nlohmann::json to_json(const Flush& flush) {
-    auto done = nlohmann::json::array();
-    for (const DatumRange& range : flush.done.all())
-        done.push_back({range.begin, range.end});
-    return {{"end", flush.end},
-            {"kept_back", to_json(flush.kept_back)},
-            {"started", to_unix_ms(flush.started)},
-            {"config", flush.config},
-            {"datums", flush.datums},
-            {"done", std::move(done)}};
+json to_json(const Marker& marker) {
+    return {marker.second, marker.slot};
 }
 
-Flush flush_of(const nlohmann::json& value) {
-    Flush flush;
-    flush.end = value.at("end").get<LogPosition>();
-    flush.kept_back = kept_back_of(value.at("kept_back"));
-    flush.started = from_unix_ms(value.at("started").get<std::int64_t>());
-    flush.config = value.at("config").get<std::uint32_t>();
-    flush.datums = value.at("datums").get<std::uint64_t>();
+Marker marker_of(const json& value) {
+    const Marker marker{value.at(0).get<std::int64_t>(), value.at(1).get<unsigned>()};
+    if (marker.slot >= kMarkerSlots) throw json::other_error::create(501, "slot", nullptr);
+    return marker;
+}
+
+json to_json(const DatumRange& range) {
+    return {range.begin, range.end};
+}
+
+DatumRange range_of(const json& value) {
+    return {value.at(0).get<std::size_t>(), value.at(1).get<std::size_t>()};
+}
+
+json to_json(const Stretch& stretch) {
+    return {{"read_from", stretch.read_from},
+            {"taken_until", stretch.taken_until},
+            {"kept_before", to_json(stretch.kept_before)},
+            {"whole_until", stretch.whole_until},
+            {"end", stretch.end},
+            {"kept_after", to_json(stretch.kept_after)},
+            {"leaves_kept_before", stretch.leaves_kept_before}};
+}
+
+Stretch stretch_of(const json& value) {
+    Stretch stretch;
+    stretch.read_from = value.at("read_from").get<LogPosition>();
+    stretch.taken_until = value.at("taken_until").get<LogPosition>();
+    stretch.kept_before = kept_back_of(value.at("kept_before"));
+    stretch.whole_until = value.at("whole_until").get<LogPosition>();
+    stretch.end = value.at("end").get<LogPosition>();
+    stretch.kept_after = kept_back_of(value.at("kept_after"));
+    stretch.leaves_kept_before = value.at("leaves_kept_before").get<bool>();
+    return stretch;
+}
+
+json to_json(const Progress& progress) {
+    auto done = json::array();
+    for (const DatumRange& range : progress.done.all())
+        done.push_back(to_json(range));
+    auto sent = json::array();
+    for (const SentRequest& request : progress.sent)
+        sent.push_back(
+            {to_json(request.range), to_json(request.marker), to_unix_ms(request.sent_at)});
+    return {{"config", progress.config},
+            {"checksum", progress.checksum},
+            {"datums", progress.datums},
+            {"done", std::move(done)},
+            {"sent", std::move(sent)}};
+}
+
+Progress progress_of(const json& value) {
+    Progress progress;
+    progress.config = value.at("config").get<std::uint32_t>();
+    progress.checksum = value.at("checksum").get<std::uint32_t>();
+    progress.datums = value.at("datums").get<std::uint64_t>();
     for (const auto& range : value.at("done"))
-        flush.done.add({range.at(0).get<std::size_t>(), range.at(1).get<std::size_t>()});
-    return flush;
+        progress.done.add(range_of(range));
+    for (const auto& sent : value.at("sent"))
+        progress.sent.push_back({range_of(sent.at(0)), marker_of(sent.at(1)),
+                                 from_unix_ms(sent.at(2).get<std::int64_t>())});
+    return progress;
+}
+
+json to_json(const Work& work) {
+    json out = {{"stretch", to_json(work.stretch)}, {"counted", work.counted}};
+    if (work.progress) out["progress"] = to_json(*work.progress);
+    return out;
+}
+
+Work work_of(const json& value) {
+    Work work;
+    work.stretch = stretch_of(value.at("stretch"));
+    work.counted = value.at("counted").get<bool>();
+    if (value.contains("progress")) work.progress = progress_of(value.at("progress"));
+    return work;
+}
+
+// `value` has the tail's members, in either form of the file.
+Tail tail_of(const json& value) {
+    return {value.at("read_from").get<LogPosition>(), value.at("taken_until").get<LogPosition>(),
+            kept_back_of(value.at("kept_back"))};
+}
+
+Cursor cursor_of(const json& value, bool first_form) {
+    Cursor cursor;
+    // A flush that was under way begins anew: the order of its datums was another one.
+    cursor.tail = tail_of(first_form ? value : value.at("tail"));
+    if (first_form) return cursor;
+    cursor.writer = value.at("writer").get<std::string>();
+    if (value.contains("last_marker")) cursor.last_marker = marker_of(value.at("last_marker"));
+    for (const auto& work : value.at("work"))
+        cursor.work.push_back(work_of(work));
+    return cursor;
 }
 
 }  // namespace
 
-void DatumRanges::add(DatumRange range) {
-    if (range.begin >= range.end) return;
-    // The first one that touches or overlaps, or lies behind.
-    auto first = std::lower_bound(
-        ranges_.begin(), ranges_.end(), range.begin,
-        [](const DatumRange& known, std::size_t begin) { return known.end < begin; });
-    auto last = first;
-    for (; last != ranges_.end() && last->begin <= range.end; ++last) {
-        range.begin = std::min(range.begin, last->begin);
-        range.end = std::max(range.end, last->end);
-    }
-    first = ranges_.erase(first, last);
-    ranges_.insert(first, range);
-}
-
-std::vector<DatumRange> DatumRanges::missing(std::size_t total) const {
-    std::vector<DatumRange> out;
-    std::size_t at = 0;
-    for (const DatumRange& range : ranges_) {
-        if (range.begin >= total) break;
-        if (at < range.begin) out.push_back({at, range.begin});
-        at = range.end;
-    }
-    if (at < total) out.push_back({at, total});
-    return out;
-}
-
-std::size_t DatumRanges::count() const {
-    std::size_t sum = 0;
-    for (const DatumRange& range : ranges_)
-        sum += range.size();
-    return sum;
-}
-
 std::string encode_cursor(const Cursor& cursor) {
-    nlohmann::json value = {{"read_from", cursor.read_from},
-                            {"taken_until", cursor.taken_until},
-                            {"kept_back", to_json(cursor.kept_back)}};
-    if (cursor.flush) value["flush"] = to_json(*cursor.flush);
+    auto work = json::array();
+    for (const Work& one : cursor.work)
+        work.push_back(to_json(one));
+    json value = {{"writer", cursor.writer},
+                  {"tail",
+                   {{"read_from", cursor.tail.read_from},
+                    {"taken_until", cursor.tail.taken_until},
+                    {"kept_back", to_json(cursor.tail.kept_back)}}},
+                  {"work", std::move(work)}};
+    if (cursor.last_marker) value["last_marker"] = to_json(*cursor.last_marker);
     std::string out(kHeader);
     const std::string body = value.dump();
     out.append(body).append("\n").append(checksum(body)).append("\n");
@@ -104,24 +155,17 @@ std::string encode_cursor(const Cursor& cursor) {
 }
 
 Result<Cursor> decode_cursor(std::string_view text) {
-    if (!text.starts_with(kHeader)) {
+    const bool first_form = text.starts_with(kHeader1);
+    if (!first_form && !text.starts_with(kHeader))
         return fail(Errc::corrupt, "not a CloudWatch cursor of this version");
-    }
     text.remove_prefix(kHeader.size());
     const std::string_view body = next_line(text);
-    if (next_line(text) != checksum(body)) {
+    if (next_line(text) != checksum(body))
         return fail(Errc::corrupt, "the CloudWatch cursor's checksum is wrong");
-    }
     // nlohmann/json reports a wrong type by exception; it ends here.
     try {
-        const auto value = nlohmann::json::parse(body);
-        Cursor cursor;
-        cursor.read_from = value.at("read_from").get<LogPosition>();
-        cursor.taken_until = value.at("taken_until").get<LogPosition>();
-        cursor.kept_back = kept_back_of(value.at("kept_back"));
-        if (value.contains("flush")) cursor.flush = flush_of(value.at("flush"));
-        return cursor;
-    } catch (const nlohmann::json::exception& e) {
+        return cursor_of(json::parse(body), first_form);
+    } catch (const json::exception& e) {
         return fail(Errc::corrupt, std::string("the CloudWatch cursor: ") + e.what());
     }
 }

@@ -146,6 +146,16 @@ Answer classify_answer(const HttpResponse& response) {
     return answer;
 }
 
+bool may_have_been_done(const Answer& answer) {
+    return answer.answer_class == AnswerClass::transient &&
+           (answer.status == 500 || answer.status == 502 || answer.status == 504);
+}
+
+bool forbids_operation(const Answer& answer) {
+    return answer.code.starts_with("AccessDenied") || answer.code == "UnauthorizedOperation" ||
+           answer.code.starts_with("UnknownOperation") || answer.code == "InvalidAction";
+}
+
 std::optional<std::size_t> refused_member(const Answer& answer) {
     constexpr std::string_view kPrefix = "MetricData.member.";
     const std::string_view message = answer.message;

@@ -37,6 +37,13 @@ struct Answer {
 // Reads the code from x-amzn-query-error, the JSON's __type, or the query protocol's XML.
 Answer classify_answer(const HttpResponse& response);
 
+// Whether a request that was answered so may have been carried out all the same: AWS failed in the
+// middle of it, or something on the way lost its answer (500, 502, 504).
+bool may_have_been_done(const Answer& answer);
+
+// Whether it is this operation that the keys may not do, or that the endpoint does not know.
+bool forbids_operation(const Answer& answer);
+
 // N of "MetricData.member.N" in AWS's message, counted from 1: the datum at fault, if it says so.
 std::optional<std::size_t> refused_member(const Answer& answer);
 

@@ -1,5 +1,5 @@
-// How fast requests may go: a pause after failures that doubles, and fewer at once after
-// throttling. Pure.
+// How fast requests may go: a pause after failures that doubles, a window of requests in flight and
+// a rate that both halve with throttling and grow back slowly. Pure.
 #pragma once
 
 #include <algorithm>
@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstddef>
 #include <functional>
+#include <optional>
 #include <utility>
 
 #include "common/base/clock.h"
@@ -19,19 +20,23 @@ using Rng = std::function<double()>;
 class Pace {
   public:
     Pace(std::size_t in_flight_max, std::chrono::milliseconds pause_max, Rng rng)
-        : in_flight_max_(in_flight_max),
-          in_flight_allowed_(in_flight_max),
+        : in_flight_max_(static_cast<double>(in_flight_max)),
+          window_(in_flight_max_),
           pause_max_(pause_max),
           rng_(std::move(rng)) {}
 
     bool pausing(MonoTime now) const { return now < not_before_; }
-    std::size_t in_flight_allowed() const { return in_flight_allowed_; }
+    std::size_t in_flight_allowed() const { return static_cast<std::size_t>(window_); }
 
+    // One request more at once for each window's worth of successes.
     void succeeded() {
         failures_ = 0;
-        in_flight_allowed_ = std::min(in_flight_allowed_ + 1, in_flight_max_);
+        window_ = std::min(window_ + 1 / std::floor(window_), in_flight_max_);
     }
-    void throttled() { in_flight_allowed_ = 1; }
+    // Half as many at once. Requests of one window that are throttled together count once.
+    void throttled(MonoTime now) {
+        if (!pausing(now)) window_ = std::max(window_ / 2, 1.0);
+    }
 
     // Pauses for `first`, doubled for each failure before in a row, up to the larger of `first` and
     // pause_max. Requests that fail together count as one failure.
@@ -48,12 +53,48 @@ class Pace {
     }
 
   private:
-    std::size_t in_flight_max_;
-    std::size_t in_flight_allowed_;
+    double in_flight_max_;
+    double window_;
     std::chrono::milliseconds pause_max_;
     Rng rng_;
     unsigned failures_ = 0;  // in a row
     MonoTime not_before_{};
+};
+
+// Requests a second: a bucket of a second's worth. Halves when AWS throttles and grows by one a
+// second for every second of successes, up to where it began.
+class RequestRate {
+  public:
+    explicit RequestRate(double per_second_max)
+        : per_second_max_(per_second_max), per_second_(per_second_max) {}
+
+    double per_second() const { return per_second_; }
+    bool may_send(MonoTime now) {
+        refill(now);
+        return tokens_ >= 1;
+    }
+    void sent() { tokens_ -= 1; }
+    void succeeded() { per_second_ = std::min(per_second_ + 1 / per_second_, per_second_max_); }
+    void throttled() { per_second_ = std::max(per_second_ / 2, std::min(kLeast, per_second_max_)); }
+
+  private:
+    static constexpr double kLeast = 0.5;
+
+    void refill(MonoTime now) {
+        const double most = std::max(per_second_, 1.0);
+        if (!filled_at_) {
+            tokens_ = most;
+        } else if (now > *filled_at_) {
+            const std::chrono::duration<double> since = now - *filled_at_;
+            tokens_ = std::min(tokens_ + since.count() * per_second_, most);
+        }
+        filled_at_ = now;
+    }
+
+    double per_second_max_;
+    double per_second_;
+    double tokens_ = 0;
+    std::optional<MonoTime> filled_at_;
 };
 
 }  // namespace ridgeline::collector

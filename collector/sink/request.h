@@ -26,14 +26,19 @@ struct RequestBody {
     std::string json;
 };
 
-// As many datums from the front as fit one request. `datums` must not be empty. `period` is that of
-// datums which name none.
+// As many datums from the front as fit one request, and `extra`, a MetricDatum as JSON, unless it
+// is empty. `datums` must not be empty. A datum of ours with more than kUniqueValuesMax values is
+// several of AWS's, which adds them up; they go together.
 RequestBody build_request(std::string_view name_space, std::span<const Datum> datums,
-                          std::chrono::milliseconds period, const RequestLimits& limits = {});
+                          std::chrono::milliseconds period, const RequestLimits& limits = {},
+                          std::string_view extra = {});
 
-// The HTTP request around a body, compressed where that pays; not signed.
+// The HTTP request around a body, compressed where that makes it smaller; not signed.
 HttpRequest put_metric_data(std::string_view endpoint, const std::string& json,
                             const RequestLimits& limits = {});
+// The same of another operation.
+HttpRequest cloudwatch_request(std::string_view endpoint, std::string_view operation,
+                               const std::string& json, const RequestLimits& limits = {});
 
 // RFC 1952, zlib's default level; the same input gives the same bytes.
 Result<std::string> gzip(std::string_view data);

@@ -29,7 +29,7 @@ enum class Refusal {
     refused_by_aws,   // sent alone, and still refused
     over_budget,      // a new metric, and the month's budget is used up
     no_cwagent_name,  // naming = "cwagent", and that agent has no such metric
-    no_growth,        // the first sample of a counter whose growth is sent
+    no_growth,        // the first sample of a counter: how much it has grown is not known
     not_rolled_up,    // only roll-ups of it are sent, and the host lacks their tags
 };
 inline constexpr std::size_t kRefusalCount = 12;

@@ -242,7 +242,7 @@ level = "debug"
 
 
 class Endpoint(Process):
-    """tests/support/cloudwatch_endpoint.py: CloudWatch as far as PutMetricData goes; checks signatures."""
+    """tests/support/cloudwatch_endpoint.py: CloudWatch as far as a writer sees it; checks signatures and requests."""
 
     def __init__(self, directory, *arguments):
         directory = pathlib.Path(directory)
@@ -258,11 +258,13 @@ class Endpoint(Process):
         self.url = self.wait_for_log(r"listening on (http://\S+)")[1]
         return self
 
-    def datums(self):
+    def datums(self, markers=False):
+        """What was taken, without the markers that every request carries, or with them."""
         if not self.record.exists():
             return []
         whole_lines = self.record.read_text(encoding="utf-8").split("\n")[:-1]
-        return [json.loads(line) for line in whole_lines]
+        return [datum for datum in map(json.loads, whole_lines)
+                if markers or datum["MetricName"] != "ridgeline.cloudwatch.request"]
 
 
 class RidgelineTest(unittest.TestCase):

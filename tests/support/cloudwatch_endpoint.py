@@ -1,9 +1,16 @@
 #!/usr/bin/python3
-"""CloudWatch's PutMetricData on loopback: checks what AWS would check, and prints what it would keep.
+"""CloudWatch's PutMetricData on loopback: checks what AWS would check, prints and keeps what it would keep.
 
-Signatures are recomputed with botocore, AWS's own library, so that nothing of ours vouches for
-itself. Needs only Debian's python3-botocore. The keys it accepts are those in AWS_ACCESS_KEY_ID,
-AWS_SECRET_ACCESS_KEY and, if set, AWS_SESSION_TOKEN.
+Signatures are recomputed with botocore, AWS's own library, and requests are held to AWS's published service model as it
+comes with it, so that nothing of ours vouches for itself. What the model leaves to its prose (one kind of statistics, 150
+values, the bounds of time and magnitude) is checked here. Needs only Debian's python3-botocore. The keys it accepts are
+those in AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, if set, AWS_SESSION_TOKEN.
+
+What was taken is added up as CloudWatch does, so that what comes twice counts twice, and can be read with
+GetMetricStatistics and GetMetricData (MetricStat alone), seconds for three hours and minutes for fifteen days.
+
+--faults throttle=3,reset-taken=2,... injects each fault so many times, in an order that --seed decides. Those whose name
+ends in -taken take the request first and lose the answer.
 
 Prints "listening on http://127.0.0.1:PORT" first, ends on SIGTERM.
 """
@@ -17,8 +24,11 @@ import http.server
 import json
 import math
 import os
+import random
 import re
 import signal
+import socket
+import struct
 import sys
 import threading
 import time
@@ -27,21 +37,17 @@ import zlib
 import botocore.auth
 import botocore.awsrequest
 import botocore.credentials
+import botocore.loaders
+import botocore.model
+import botocore.validate
 
-TARGET = "GraniteServiceVersion20100801.PutMetricData"
+PREFIX = "GraniteServiceVersion20100801."
+MODEL = botocore.model.ServiceModel(botocore.loaders.Loader().load_service_model("cloudwatch", "service-2"))
 DATUMS_MAX = 1000
 BODY_BYTES_MAX = 1_000_000
 VALUES_MAX = 150
 DIMENSIONS_MAX = 30
 SIGNATURE_WINDOW_SECONDS = 300
-UNITS = {
-    "Seconds", "Microseconds", "Milliseconds", "Bytes", "Kilobytes", "Megabytes", "Gigabytes", "Terabytes",
-    "Bits", "Kilobits", "Megabits", "Gigabits", "Terabits", "Percent", "Count", "Bytes/Second",
-    "Kilobytes/Second", "Megabytes/Second", "Gigabytes/Second", "Terabytes/Second", "Bits/Second",
-    "Kilobits/Second", "Megabits/Second", "Gigabits/Second", "Terabits/Second", "Count/Second", "None",
-}
-DATUM_KEYS = {"MetricName", "Dimensions", "Timestamp", "Value", "StatisticValues", "Values", "Counts", "Unit",
-              "StorageResolution"}
 # What --fail answers: status, code, message.
 FAILURES = {
     "throttle": (400, "ThrottlingException", "Rate exceeded"),
@@ -55,6 +61,15 @@ FAILURES = {
 }
 
 
+# Faults that are no answers, or are given after the request was taken.
+SILENT_FAULTS = ("reset", "reset-taken", "hang", "hang-taken")
+TAKEN_FAULTS = {"internal-taken": "internal", "reset-taken": None, "hang-taken": None}
+FAULTS = sorted({*FAILURES, *SILENT_FAULTS, *TAKEN_FAULTS})
+HANG_SECONDS = 60
+SECONDS_KEPT, MINUTES_KEPT = 3 * 3600, 15 * 86400
+POINTS_MAX = 1440
+
+
 class Refused(Exception):
     def __init__(self, status, code, message):
         super().__init__(message)
@@ -63,6 +78,28 @@ class Refused(Exception):
 
 def invalid(message):
     return Refused(400, "InvalidParameterValue", message)
+
+
+def hold_to_model(where, value, shape):
+    """What botocore's own validator leaves out: longest lengths, patterns, enumerations, unknown members."""
+    most = shape.metadata.get("max")
+    if shape.type_name == "structure":
+        if unknown := set(value) - set(shape.members):
+            raise Refused(400, "SerializationException", f"{where}: members {sorted(unknown)} are unknown")
+        for name, member in value.items():
+            hold_to_model(f"{where}.{name}".lstrip("."), member, shape.members[name])
+    elif shape.type_name == "list":
+        if most and len(value) > most:
+            raise invalid(f"The collection {where} must not have more than {most} members")
+        for number, member in enumerate(value, 1):
+            hold_to_model(f"{where}.member.{number}", member, shape.member)
+    elif shape.type_name == "string":
+        if most and len(value) > most:
+            raise invalid(f"The parameter {where} must be shorter than {most + 1} characters")
+        if shape.enum and value not in shape.enum:
+            raise invalid(f"The parameter {where} must be one of {shape.enum}")
+        if (pattern := shape.metadata.get("pattern")) and not re.fullmatch(pattern, value):
+            raise invalid(f"The parameter {where} must match {pattern}")
 
 
 class Signatures:
@@ -157,8 +194,6 @@ def check_statistics(where, datum):
 
 def check_datum(number, datum, now):
     where = f"MetricData.member.{number}"
-    if set(datum) - DATUM_KEYS:
-        raise invalid(f"{where}: unknown members {sorted(set(datum) - DATUM_KEYS)}")
     check_text(f"{where}.MetricName", datum.get("MetricName"), 255)
     dimensions = datum.get("Dimensions", [])
     if len(dimensions) > DIMENSIONS_MAX or len({d["Name"] for d in dimensions}) != len(dimensions):
@@ -168,8 +203,6 @@ def check_datum(number, datum, now):
         check_text(f"{where}.Dimensions.Value", dimension.get("Value"), 1024)
         if dimension["Name"].startswith(":"):
             raise invalid(f"The parameter {where}.Dimensions.Name must not begin with ':'")
-    if datum.get("Unit", "None") not in UNITS:
-        raise invalid(f"The parameter {where}.Unit is not one of the units")
     if datum.get("StorageResolution", 60) not in (1, 60):
         raise invalid(f"The parameter {where}.StorageResolution must be 1 or 60")
     timestamp = datum.get("Timestamp", now)
@@ -178,11 +211,11 @@ def check_datum(number, datum, now):
     check_statistics(where, datum)
 
 
-def decode(headers, body):
-    if headers.get("X-Amz-Target") != TARGET:
-        raise Refused(400, "UnknownOperationException", "X-Amz-Target is not PutMetricData's")
+def decode(headers, body, operation):
     if headers.get("Content-Type") != "application/x-amz-json-1.0":
         raise Refused(400, "SerializationException", "Content-Type is not application/x-amz-json-1.0")
+    if len(body) > BODY_BYTES_MAX:
+        raise Refused(413, "RequestEntityTooLarge", f"Request size {len(body)} exceeded {BODY_BYTES_MAX} bytes")
     if headers.get("Content-Encoding") == "gzip":
         try:
             body = gzip.decompress(body)
@@ -194,8 +227,10 @@ def decode(headers, body):
         document = json.loads(body)
     except ValueError:
         raise Refused(400, "SerializationException", "the body is not JSON") from None
-    if set(document) != {"Namespace", "MetricData"}:
-        raise Refused(400, "SerializationException", f"members {sorted(document)} are not PutMetricData's")
+    shape = MODEL.operation_model(operation).input_shape
+    if problems := botocore.validate.ParamValidator().validate(document, shape).generate_report():
+        raise Refused(400, "ValidationError", problems)
+    hold_to_model("", document, shape)
     return document, len(body)
 
 
@@ -203,7 +238,7 @@ def check_request(document, now):
     check_text("Namespace", document["Namespace"], 255)
     if document["Namespace"].startswith((":", "AWS/")):
         raise invalid("The parameter Namespace must not begin with ':' or 'AWS/'")
-    datums = document["MetricData"]
+    datums = document.get("MetricData", [])
     if not 1 <= len(datums) <= DATUMS_MAX:
         raise invalid(f"The collection MetricData must hold 1 to {DATUMS_MAX} members")
     for number, datum in enumerate(datums, 1):
@@ -240,26 +275,122 @@ def summary_lines(namespace, datums, size, packed):
                f"max={max(highs):<12.6g} {who}{more}")
 
 
+class Store:
+    """What was taken, added up by second as far as it is high resolution, and by minute."""
+
+    def __init__(self, visible_after):
+        self.visible_after = visible_after
+        self.points = collections.defaultdict(list)  # (namespace, name, dimensions): (begin, resolution, taken at, datum)
+
+    @staticmethod
+    def key(namespace, name, dimensions):
+        return namespace, name, tuple(sorted((d["Name"], d["Value"]) for d in dimensions))
+
+    def add(self, namespace, datums, now):
+        for datum in datums:
+            resolution = datum.get("StorageResolution", 60)
+            begin = int(datum.get("Timestamp", now)) // resolution * resolution
+            key = self.key(namespace, datum["MetricName"], datum.get("Dimensions", []))
+            self.points[key].append((begin, resolution, now, statistics(datum)))
+
+    def read(self, key, start, end, period, now):
+        if period < 60 and period not in (1, 5, 10, 30) or period >= 60 and period % 60:
+            raise invalid(f"The parameter Period must be 1, 5, 10, 30 or a multiple of 60, not {period}")
+        if not start < end:
+            raise invalid("The parameter StartTime must be less than the parameter EndTime")
+        if (end - start) / period > POINTS_MAX:
+            raise Refused(400, "InvalidParameterCombination", f"more than {POINTS_MAX} points are asked for")
+        found = {}
+        for begin, resolution, taken_at, (count, total, low, high) in self.points.get(key, []):
+            kept = SECONDS_KEPT if period < 60 else MINUTES_KEPT
+            if period < resolution or begin < now - kept or taken_at > now - self.visible_after:
+                continue
+            at = begin // period * period
+            if not start <= at < end:
+                continue
+            known = found.setdefault(at, [0, 0, low, high])
+            found[at] = [known[0] + count, known[1] + total, min(known[2], low), max(known[3], high)]
+        return sorted(found.items())
+
+
+def chosen(name, point):
+    count, total, low, high = point
+    return {"SampleCount": count, "Sum": total, "Average": total / count, "Minimum": low, "Maximum": high}[name]
+
+
+def get_metric_statistics(store, request, now):
+    if not request.get("Statistics"):
+        raise Refused(400, "MissingParameter", "Statistics")
+    key = Store.key(request["Namespace"], request["MetricName"], request.get("Dimensions", []))
+    points = store.read(key, request["StartTime"], request["EndTime"], request["Period"], now)
+    return {"Label": request["MetricName"],
+            "Datapoints": [{"Timestamp": float(at), "Unit": "None", **{n: chosen(n, p) for n in request["Statistics"]}}
+                           for at, p in points]}
+
+
+def get_metric_data(store, request, now):
+    results = []
+    for query in request["MetricDataQueries"]:
+        stat = query["MetricStat"]
+        metric = stat["Metric"]
+        key = Store.key(metric["Namespace"], metric["MetricName"], metric.get("Dimensions", []))
+        points = store.read(key, request["StartTime"], request["EndTime"], stat["Period"], now)
+        results.append({"Id": query["Id"], "Label": metric["MetricName"], "StatusCode": "Complete",
+                        "Timestamps": [float(at) for at, _ in points],
+                        "Values": [chosen(stat["Stat"], point) for _, point in points]})
+    return {"MetricDataResults": results, "Messages": []}
+
+
+READS = {"GetMetricStatistics": get_metric_statistics, "GetMetricData": get_metric_data}
+
+
+class FaultPlan:
+    """Each fault so many times, between requests that go well. Reading back meets those alone that say nothing of it."""
+
+    READ_FAULTS = {"throttle", "internal", "unavailable", "expired", "reset", "hang"}
+
+    def __init__(self, text, seed, share):
+        self.random = random.Random(seed)
+        self.share = share
+        self.left = []
+        for part in filter(None, text.split(",")):
+            kind, _, times = part.partition("=")
+            if kind not in FAULTS:
+                raise ValueError(f"no such fault: {kind}")
+            self.left += [kind] * int(times or 1)
+        self.random.shuffle(self.left)
+
+    def next(self, reading):
+        if not self.left or self.random.random() >= self.share or (reading and self.left[-1] not in self.READ_FAULTS):
+            return None
+        return self.left.pop()
+
+
 class Endpoint(http.server.ThreadingHTTPServer):
     daemon_threads = True
+    request_queue_size = 64
 
     def __init__(self, arguments):
-        super().__init__(("127.0.0.1", 0), Handler)
+        super().__init__(("127.0.0.1", arguments.port), Handler)
         self.signatures = Signatures(os.environ, arguments.region)
         self.record = open(arguments.record, "a", encoding="utf-8") if arguments.record else None
         self.fail, self.fail_left = arguments.fail, arguments.times
+        self.faults = FaultPlan(arguments.faults, arguments.seed, arguments.fault_share)
+        self.store = Store(arguments.visible_after)
+        self.skew, self.poison, self.deny = arguments.skew, arguments.poison, set(arguments.deny or [])
         self.quiet = arguments.quiet
         self.lock = threading.Lock()
 
-    def planned_failure(self):
+    def planned_failure(self, reading):
         with self.lock:
-            if not self.fail or self.fail_left == 0:
-                return None
-            self.fail_left -= 1
-        return Refused(*FAILURES[self.fail])
+            if self.fail and self.fail_left != 0:
+                self.fail_left -= 1
+                return self.fail
+            return self.faults.next(reading)
 
-    def keep(self, namespace, datums, size, packed):
+    def keep(self, namespace, datums, size, packed, now):
         with self.lock:
+            self.store.add(namespace, datums, now)
             if self.record:
                 for datum in datums:
                     count, total, low, high = statistics(datum)
@@ -276,32 +407,65 @@ class Endpoint(http.server.ThreadingHTTPServer):
 
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    timeout = 30
+    timeout = 90
 
     def do_POST(self):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        fault = self.server.planned_failure(not self.headers.get("X-Amz-Target", "").endswith(".PutMetricData"))
+        if fault:
+            print(f"injected: {fault}", flush=True)
         try:
-            if failure := self.server.planned_failure():
-                raise failure
-            now = time.time()
-            self.server.signatures.check("POST", self.path, self.headers, body, now)
-            document, size = decode(self.headers, body)
-            datums = check_request(document, now)
-            self.server.keep(document["Namespace"], datums, size, len(body))
-            self.answer(200, b"{}")
+            if fault in FAILURES:
+                raise Refused(*FAILURES[fault])
+            if fault is None or fault in TAKEN_FAULTS:
+                status, text = 200, self.work(body)
+            if fault in SILENT_FAULTS:
+                return self.be_silent(fault)
+            if fault in TAKEN_FAULTS:
+                raise Refused(*FAILURES[TAKEN_FAULTS[fault]])
+            self.answer(status, text)
         except (KeyError, TypeError, AttributeError) as error:
             self.refuse(Refused(400, "SerializationException", f"a member is missing or of a wrong type: {error!r}"))
         except Refused as refused:
-            self.refuse(refused)
+            self.refuse(refused, injected=fault is not None)
 
-    def refuse(self, refused):
-        print(f"refused: {refused.status} {refused.code}: {refused.message}", flush=True)
+    def work(self, body):
+        now = time.time() + self.server.skew
+        self.server.signatures.check("POST", self.path, self.headers, body, now)
+        operation = self.headers.get("X-Amz-Target", "").removeprefix(PREFIX)
+        if operation in self.server.deny:
+            raise Refused(400, "AccessDeniedException", f"User is not authorized to perform: cloudwatch:{operation}")
+        if operation in READS:
+            document, _ = decode(self.headers, body, operation)
+            with self.server.lock:
+                return json.dumps(READS[operation](self.server.store, document, now)).encode()
+        if operation != "PutMetricData":
+            raise Refused(400, "UnknownOperationException", f"X-Amz-Target {operation!r} is not known here")
+        document, size = decode(self.headers, body, operation)
+        datums = check_request(document, now)
+        for number, datum in enumerate(datums, 1):
+            if self.server.poison and self.server.poison in json.dumps(datum):
+                raise invalid(f"The parameter MetricData.member.{number}.Value is poisoned")
+        self.server.keep(document["Namespace"], datums, size, len(body), now)
+        return b"{}"
+
+    def be_silent(self, fault):
+        self.close_connection = True
+        if fault.startswith("hang"):
+            time.sleep(HANG_SECONDS)
+        # No FIN but a reset, as from a machine that is gone.
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.connection.close()
+
+    def refuse(self, refused, injected=False):
+        if not injected:
+            print(f"refused: {refused.status} {refused.code}: {refused.message}", flush=True)
         text = {"__type": f"com.amazonaws.cloudwatch#{refused.code}", "message": refused.message}
         self.answer(refused.status, json.dumps(text).encode(), code=refused.code)
 
     def answer(self, status, body, code=None):
         self.send_response_only(status)
-        self.send_header("Date", email.utils.formatdate(usegmt=True))
+        self.send_header("Date", email.utils.formatdate(time.time() + self.server.skew, usegmt=True))
         self.send_header("Content-Type", "application/x-amz-json-1.0")
         self.send_header("Content-Length", str(len(body)))
         if code:
@@ -319,6 +483,14 @@ def main():
     parser.add_argument("--region", default="", help="refuse signatures for another region")
     parser.add_argument("--fail", choices=sorted(FAILURES), help="answer like this before working")
     parser.add_argument("--times", type=int, default=1, metavar="N", help="how many requests --fail answers; -1: all")
+    parser.add_argument("--faults", default="", metavar="KIND=N,…", help=f"inject faults: {', '.join(FAULTS)}")
+    parser.add_argument("--fault-share", type=float, default=0.5, metavar="P", help="how likely a request meets one")
+    parser.add_argument("--seed", type=int, default=1, help="decides the order of faults")
+    parser.add_argument("--visible-after", type=float, default=0, metavar="S", help="what was taken can be read so late")
+    parser.add_argument("--skew", type=float, default=0, metavar="S", help="this clock goes ahead")
+    parser.add_argument("--poison", default="", metavar="TEXT", help="refuse datums that contain it")
+    parser.add_argument("--deny", action="append", metavar="OPERATION", help="the keys may not do that")
+    parser.add_argument("--port", type=int, default=0, help="instead of a free one")
     parser.add_argument("--quiet", action="store_true", help="print only what is refused")
     arguments = parser.parse_args()
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):

@@ -1,6 +1,7 @@
 // An HttpClient that keeps what it was asked and answers when the test says so.
 #pragma once
 
+#include <cerrno>
 #include <deque>
 #include <string>
 #include <utility>
@@ -29,6 +30,10 @@ class FakeHttp final : public collector::HttpClient {
         response.body = std::move(body);
         response.headers = std::move(headers);
         take().done(std::move(response));
+    }
+    // Nothing was sent: nobody listens there.
+    void refuse_connection() {
+        take().done(fail(Error{Errc::unavailable, ENOTCONN, "connection refused"}));
     }
     void fail_with(Errc code) { take().done(fail(code, "no answer")); }
 

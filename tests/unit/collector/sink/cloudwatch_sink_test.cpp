@@ -1,7 +1,9 @@
 #include "collector/sink/cloudwatch_sink.h"
 
+#include <algorithm>
 #include <map>
 #include <numeric>
+#include <random>
 
 #include <nlohmann/json.hpp>
 
@@ -36,19 +38,48 @@ class StaticCredentials final : public CredentialsProvider {
     int invalidated = 0;
 };
 
-nlohmann::json datums_of(const HttpRequest& request) {
-    bool packed = false;
+std::string header_of(const HttpRequest& request, const std::string& name) {
     for (const HttpHeader& header : request.headers)
-        packed = packed || header.value == "gzip";
-    return nlohmann::json::parse(packed ? test::gunzip(request.body) : request.body)["MetricData"];
+        if (header.name == name) return header.value;
+    return "";
+}
+
+bool is_read_back(const HttpRequest& request) {
+    return header_of(request, "X-Amz-Target").ends_with(".GetMetricStatistics");
+}
+
+nlohmann::json body_of(const HttpRequest& request) {
+    const bool packed = header_of(request, "Content-Encoding") == "gzip";
+    return nlohmann::json::parse(packed ? test::gunzip(request.body) : request.body);
+}
+
+bool is_marker(const nlohmann::json& datum) {
+    return datum["MetricName"] == "ridgeline.cloudwatch.request";
+}
+
+// Without the marker.
+nlohmann::json datums_of(const HttpRequest& request) {
+    auto datums = nlohmann::json::array();
+    const auto body = body_of(request);
+    for (const auto& datum : body["MetricData"])
+        if (!is_marker(datum)) datums.push_back(datum);
+    return datums;
 }
 
 // Adds up what arrives, as CloudWatch does: a repeated datum counts twice.
 struct Account {
     std::map<std::pair<std::string, std::int64_t>, std::pair<double, double>> sums;  // count, sum
     std::size_t datums = 0;
+    std::map<std::int64_t, std::pair<double, double>> markers;  // second: SampleCount, Maximum
 
     void take(const HttpRequest& request) {
+        const auto body = body_of(request);
+        for (const auto& datum : body["MetricData"]) {
+            if (!is_marker(datum)) continue;
+            auto& [count, maximum] = markers[datum["Timestamp"].get<std::int64_t>()];
+            count += datum["StatisticValues"]["SampleCount"].get<double>();
+            maximum = std::max(maximum, datum["StatisticValues"]["Maximum"].get<double>());
+        }
         for (const auto& datum : datums_of(request)) {
             auto& [count, sum] =
                 sums[{datum["MetricName"].get<std::string>() + datum["Dimensions"].dump(),
@@ -71,6 +102,27 @@ struct Account {
             }
         }
     }
+    // GetMetricStatistics of the markers.
+    std::string read(const HttpRequest& request) const {
+        const auto query = body_of(request);
+        const auto period = query["Period"].get<std::int64_t>();
+        std::map<std::int64_t, std::pair<double, double>> points;
+        for (const auto& [second, marker] : markers) {
+            if (second < query["StartTime"].get<std::int64_t>() ||
+                second >= query["EndTime"].get<std::int64_t>())
+                continue;
+            auto& [count, maximum] = points[second / period * period];
+            count += marker.first;
+            maximum = std::max(maximum, marker.second);
+        }
+        auto list = nlohmann::json::array();
+        for (const auto& [at, point] : points)
+            list.push_back({{"Timestamp", static_cast<double>(at)},
+                            {"SampleCount", point.first},
+                            {"Maximum", point.second},
+                            {"Unit", "None"}});
+        return nlohmann::json{{"Label", "x"}, {"Datapoints", list}}.dump();
+    }
     double samples() const {
         return std::accumulate(sums.begin(), sums.end(), 0.0,
                                [](double all, const auto& one) { return all + one.second.first; });
@@ -89,7 +141,10 @@ struct Bench {
 
     explicit Bench(std::size_t series_count = 1)
         : count(series_count), log(interfaces(series_count)) {
-        limits.request.datums_max = 10;
+        limits.request.datums_max = 11;  // ten, and the marker
+        limits.requests_in_flight_max = 4;
+        limits.requests_per_second_max = 1e9;
+        limits.backlog_requests_per_second = 1e9;
         reopen();
     }
 
@@ -98,9 +153,10 @@ struct Bench {
         http.waiting.clear();
         auto opened = CloudWatchSink::open(
             config, {"http://127.0.0.1:1", "eu-central-1"}, dir.path() / "cursor",
-            [this](LogPosition from) -> Result<std::unique_ptr<LogReader>> {
-                return log.open(from);
-            },
+            {[this](LogPosition from) -> Result<std::unique_ptr<LogReader>> {
+                 return log.open(from);
+             },
+             [this] { return log.end(); }},
             http, credentials, clock, [] { return 0.5; }, limits);
         REQUIRE(opened);
         sink = std::move(*opened);
@@ -131,8 +187,24 @@ struct Bench {
         FAIL("the sink never comes to rest");
     }
     void accept() {
-        account.take(http.waiting.front().request);
+        const HttpRequest& request = http.waiting.front().request;
+        if (is_read_back(request)) {
+            http.answer(200, account.read(request));
+            return;
+        }
+        account.take(request);
         http.answer(200, "{}");
+    }
+    // Until every lost answer is settled.
+    void serve_for(std::chrono::seconds time) {
+        for (auto t = 0s; t < time; t += 1s) {
+            serve();
+            clock.advance(1s);
+        }
+        serve();
+    }
+    std::uint64_t lost_by(LostAnswer outcome) const {
+        return sink->stats().lost_answers[static_cast<std::size_t>(outcome)];
     }
     // As many requests as the sink allows itself.
     void fill() {
@@ -143,9 +215,7 @@ struct Bench {
         http.answer(status, R"({"__type":"x#)" + code + R"(","message":")" + message + "\"}");
     }
     std::string header_of_oldest(const std::string& name) const {
-        for (const HttpHeader& header : http.waiting.at(0).request.headers)
-            if (header.name == name) return header.value;
-        return "";
+        return header_of(http.waiting.at(0).request, name);
     }
     std::uint64_t refused_by(Refusal refusal) const {
         return sink->stats().samples_refused[static_cast<std::size_t>(refusal)];
@@ -255,7 +325,7 @@ TEST_CASE("a collector's clock that is set back loses and doubles nothing", "[cl
 
 TEST_CASE("a backlog is worked off in pieces, exactly", "[cloudwatch-sink]") {
     Bench bench(4);
-    bench.limits.samples_per_flush_max = 1'000;
+    bench.limits.datums_per_flush_max = 20;
     bench.limits.samples_per_poll_max = 100;
     bench.reopen();
     bench.minutes(30);
@@ -266,7 +336,7 @@ TEST_CASE("a backlog is worked off in pieces, exactly", "[cloudwatch-sink]") {
     CHECK(bench.account.samples() == static_cast<double>(bench.samples));
 }
 
-TEST_CASE("a crash at any step repeats at most what was in flight", "[cloudwatch-sink]") {
+TEST_CASE("a crash at any step repeats nothing that had arrived", "[cloudwatch-sink]") {
     for (int accepted = 0; accepted <= 5; ++accepted) {
         // Of the requests in flight, some had reached AWS when the collector died.
         for (std::size_t arrived = 0; arrived <= 4; ++arrived) {
@@ -280,21 +350,20 @@ TEST_CASE("a crash at any step repeats at most what was in flight", "[cloudwatch
                 bench.accept();
                 bench.fill();
             }
-            const std::size_t unanswered = std::min(arrived, bench.http.waiting.size());
+            const std::size_t in_flight = bench.http.waiting.size();
+            const std::size_t unanswered = std::min(arrived, in_flight);
             for (std::size_t i = 0; i < unanswered; ++i)
                 bench.account.take(bench.http.waiting[i].request);
-            const std::size_t before = bench.account.datums;
-            std::size_t repeats = 0;
-            for (std::size_t i = 0; i < unanswered; ++i)
-                repeats += datums_of(bench.http.waiting[i].request).size();
 
             bench.reopen();
-            bench.clock.advance(5s);
-            bench.serve();
+            CHECK(bench.sink->stats().doubtful == in_flight);
+            bench.serve_for(400s);
             CHECK(bench.account.sums.size() == 45);
-            CHECK(bench.account.datums == 45 + repeats);
-            CHECK(bench.account.datums - before <= 45);
+            CHECK(bench.account.datums == 45);
             CHECK(bench.sink->stats().flushes_repeated == 0);
+            CHECK(bench.lost_by(LostAnswer::confirmed) == unanswered);
+            CHECK(bench.lost_by(LostAnswer::sent_again) == in_flight - unanswered);
+            CHECK(bench.sink->stats().doubtful == 0);
         }
     }
 }
@@ -310,9 +379,274 @@ TEST_CASE("out-of-order answers leave exactly the missing datums", "[cloudwatch-
     bench.accept();  // the third
     bench.account.take(first.request);
     bench.reopen();  // the first one's answer was lost
-    bench.serve();
+    bench.serve_for(400s);
     CHECK(bench.account.sums.size() == 45);
-    CHECK(bench.account.datums == 55);
+    CHECK(bench.account.datums == 45);
+}
+
+TEST_CASE("a lost answer is read back: what arrived is not sent again", "[cloudwatch-sink]") {
+    const bool arrived = GENERATE(true, false);
+    const bool server_error = GENERATE(true, false);
+    INFO(arrived << server_error);
+    Bench bench(20);
+    bench.minutes(1);
+    bench.clock.advance(20s);
+    bench.fill();
+    REQUIRE(bench.http.waiting.size() == 2);
+    if (arrived) bench.account.take(bench.http.waiting.front().request);
+    if (server_error) {
+        bench.refuse(500, "InternalServiceFault");
+    } else {
+        bench.http.fail_with(Errc::unavailable);
+    }
+    bench.accept();
+    CHECK(bench.sink->stats().doubtful == 1);
+    bench.serve_for(100s);
+    CHECK(bench.account.datums == (arrived ? 20 : 10));  // not before CloudWatch would show it
+    bench.serve_for(100s);
+    CHECK(bench.account.datums == 20);
+    CHECK(bench.account.sums.size() == 20);
+    CHECK(bench.lost_by(LostAnswer::confirmed) == (arrived ? 1 : 0));
+    CHECK(bench.lost_by(LostAnswer::sent_again) == (arrived ? 0 : 1));
+    CHECK(bench.sink->stats().read_backs < 15);
+    CHECK(bench.sink->stats().datums_sent == 20);
+    CHECK(bench.sink->stats().samples_sent == bench.samples);
+    CHECK(bench.sink->stats().doubtful == 0);
+}
+
+TEST_CASE("after a lost answer nothing else is risked before AWS answers", "[cloudwatch-sink]") {
+    Bench bench(100);
+    bench.minutes(1);
+    bench.clock.advance(20s);
+    bench.fill();
+    REQUIRE(bench.http.waiting.size() == 4);
+    for (int i = 0; i < 4; ++i)
+        bench.http.fail_with(Errc::unavailable);
+    for (int minute = 0; minute < 30; ++minute) {  // an outage that swallows everything
+        bench.clock.advance(60s);
+        bench.fill();
+        while (!bench.http.waiting.empty()) {
+            CHECK(is_read_back(bench.http.waiting.front().request));
+            bench.http.fail_with(Errc::unavailable);
+        }
+        CHECK(bench.sink->stats().doubtful == 4);
+    }
+    bench.serve_for(300s);
+    CHECK(bench.account.sums.size() == 100);
+    CHECK(bench.account.datums == 100);
+}
+
+TEST_CASE("a lost answer that is asked about hours later is still settled", "[cloudwatch-sink]") {
+    // Beyond three hours, CloudWatch has only minutes.
+    const auto later = GENERATE(2h, 5h, 100h, 400h);
+    INFO(later.count());
+    Bench bench(20);
+    bench.minutes(1);
+    bench.clock.advance(20s);
+    bench.fill();
+    bench.account.take(bench.http.waiting.front().request);
+    bench.reopen();
+    bench.clock.advance(later);
+    bench.serve_for(100s);
+    // Within two weeks it is known that one had arrived; beyond, neither could be sent again
+    // anyway.
+    CHECK(bench.account.datums == (later < 300h ? 20 : 10));
+    CHECK(bench.lost_by(LostAnswer::confirmed) == (later < 300h ? 1 : 0));
+    CHECK(bench.lost_by(LostAnswer::unverified) == (later < 300h ? 0 : 2));
+    CHECK(bench.refused_by(Refusal::too_old) == (later < 300h ? 0 : 20 * 60));
+    CHECK(bench.sink->stats().doubtful == 0);
+}
+
+TEST_CASE("reading back that is not allowed costs exactness, not data", "[cloudwatch-sink]") {
+    Bench bench;
+    bench.minutes(1);
+    bench.clock.advance(20s);
+    bench.fill();
+    bench.account.take(bench.http.waiting.front().request);
+    bench.http.fail_with(Errc::unavailable);
+    bench.clock.advance(3s);
+    bench.fill();
+    REQUIRE(is_read_back(bench.http.waiting.front().request));
+    bench.refuse(400, "AccessDeniedException", "no");
+    CHECK(bench.sink->stats().last_error.find("cloudwatch:GetMetricStatistics") !=
+          std::string::npos);
+    bench.serve_for(5s);
+    CHECK(bench.account.datums == 2);
+    CHECK(bench.lost_by(LostAnswer::unverified) == 1);
+}
+
+TEST_CASE("a budget may refuse the marker, too", "[cloudwatch-sink]") {
+    Bench bench;
+    bench.limits.admit = [](const MetricIdentity& metric) { return metric.name[0] != 'r'; };
+    bench.reopen();
+    bench.minutes(1);
+    bench.clock.advance(20s);
+    bench.fill();
+    CHECK(body_of(bench.http.waiting.front().request)["MetricData"].size() == 1);
+    if (GENERATE(true, false)) {
+        bench.http.fail_with(Errc::unavailable);
+    } else {
+        bench.reopen();
+    }
+    bench.serve_for(5s);
+    CHECK(bench.account.datums == 1);
+    CHECK(bench.lost_by(LostAnswer::unverified) == 1);
+}
+
+TEST_CASE("on_ambiguous decides what a lost answer means", "[cloudwatch-sink]") {
+    const bool drop = GENERATE(true, false);
+    Bench bench;
+    bench.config.on_ambiguous = drop ? OnAmbiguous::drop : OnAmbiguous::resend;
+    bench.reopen();
+    bench.minutes(1);
+    bench.clock.advance(20s);
+    bench.fill();
+    CHECK(body_of(bench.http.waiting.front().request)["MetricData"].size() == 1);  // no marker
+    bench.http.fail_with(Errc::unavailable);
+    bench.serve_for(5s);
+    CHECK(bench.account.datums == (drop ? 0 : 1));
+    CHECK(bench.lost_by(LostAnswer::dropped) == (drop ? 1 : 0));
+    CHECK(bench.lost_by(LostAnswer::resent) == (drop ? 0 : 1));
+    CHECK(bench.sink->stats().samples_dropped == (drop ? 60 : 0));
+    CHECK(bench.sink->stats().stretches == 0);
+}
+
+TEST_CASE("live data go before the backlog, which drains at its rate", "[cloudwatch-sink]") {
+    Bench bench(20);  // two requests a minute
+    bench.limits.backlog_requests_per_second = 2;
+    bench.limits.datums_in_memory_max = 100;  // five minutes
+    bench.limits.datums_per_flush_max = 200;
+    bench.reopen();
+    for (int batch = 0; batch < 180 * 6; ++batch) {  // AWS cannot be reached
+        bench.batch();
+        bench.fill();
+        while (!bench.http.waiting.empty())
+            bench.http.refuse_connection();
+        CHECK(bench.sink->stats().stretches <= 10);
+        CHECK(bench.sink->stats().samples_pending <= (100 + 20) * 60);
+    }
+    bench.clock.advance(20s);
+    std::vector<std::int64_t> order;
+    std::map<int, int> by_second;
+    for (int second = 0; second < 400; ++second) {
+        for (int i = 0; i < 100; ++i) {
+            bench.sink->poll();
+            if (bench.http.waiting.empty()) break;
+            const auto datum = datums_of(bench.http.waiting.front().request)[0];
+            order.push_back(datum["Timestamp"].get<std::int64_t>());
+            ++by_second[second];
+            bench.accept();
+        }
+        bench.clock.advance(1s);
+    }
+    const auto unix_s = [](WallTime t) { return t.time_since_epoch() / 1s; };
+    REQUIRE(order.size() >= 360);
+    CHECK(order.front() == unix_s(kStart + 179min));
+    // The last minutes are in memory, and live; then comes the oldest.
+    const auto oldest = std::find(order.begin(), order.end(), unix_s(kStart));
+    REQUIRE(oldest != order.end());
+    CHECK(oldest - order.begin() <= 24);
+    for (auto at = oldest; at != order.end(); ++at)  // in stretches of ten minutes
+        CHECK(*at >= *std::max_element(oldest, at + 1) - 600);
+    for (const auto& [second, requests] : by_second)
+        CHECK((second < 20 || requests <= 3));
+    CHECK(bench.account.sums.size() == 20 * 180);
+    CHECK(bench.account.samples() == static_cast<double>(bench.samples));
+    CHECK(bench.account.datums == 20 * 180);
+    CHECK(bench.sink->stats().backlog_datums_sent > 20 * 150);
+    CHECK(bench.sink->stats().stretches == 0);
+}
+
+TEST_CASE("a start far behind the log's end leaves the gap to the backlog", "[cloudwatch-sink]") {
+    Bench bench(2);
+    bench.minutes(2);
+    bench.clock.advance(20s);
+    bench.serve();
+    bench.sink.reset();
+    bench.minutes(60);  // switched off, or down while others wrote the log
+    bench.limits.bytes_behind_max = 1'000;
+    bench.reopen();
+    CHECK(bench.sink->stats().stretches == 1);
+    bench.minutes(1);
+    bench.clock.advance(20s);
+    bench.fill();
+    REQUIRE_FALSE(bench.http.waiting.empty());
+    CHECK(datums_of(bench.http.waiting.front().request)[0]["Timestamp"].get<std::int64_t>() ==
+          (bench.clock.wall_now() - 80s).time_since_epoch() / 1min * 60);
+    bench.serve_for(100s);
+    CHECK(bench.account.samples() == static_cast<double>(bench.samples));
+    CHECK(bench.sink->needed_from() == bench.log.end());
+}
+
+TEST_CASE("an outage with crashes in it loses and doubles nothing", "[cloudwatch-sink]") {
+    std::mt19937 random(GENERATE(1, 2, 3));
+    Bench bench(15);
+    bench.limits.datums_in_memory_max = 40;
+    bench.limits.samples_per_flush_max = 5'000;
+    bench.limits.samples_per_poll_max = 700;
+    bench.reopen();
+    for (int batch = 0; batch < 6 * 60; ++batch) {
+        bench.batch();
+        const bool down = (batch / 60) % 2 == 1;
+        for (int i = 0; i < 12; ++i) {
+            bench.sink->poll();
+            if (bench.http.waiting.empty()) continue;
+            const auto dice = random() % 20;
+            if (down && dice < 16) {
+                bench.http.refuse_connection();
+            } else if (dice == 0) {
+                if (!is_read_back(bench.http.waiting.front().request))
+                    bench.account.take(bench.http.waiting.front().request);
+                bench.http.fail_with(Errc::unavailable);
+            } else if (dice == 1) {
+                bench.http.fail_with(Errc::unavailable);
+            } else if (dice == 2) {
+                bench.refuse(503, "ServiceUnavailable");
+            } else if (dice == 3) {
+                bench.refuse(400, "ThrottlingException");
+            } else if (dice == 4 && !is_read_back(bench.http.waiting.front().request)) {
+                bench.refuse(413, "RequestEntityTooLarge");
+            } else {
+                bench.accept();
+            }
+        }
+        if (random() % 40 == 0) {
+            for (const auto& waiting : bench.http.waiting)
+                if (random() % 2 == 0 && !is_read_back(waiting.request))
+                    bench.account.take(waiting.request);
+            bench.reopen();
+        }
+    }
+    bench.clock.advance(80s);
+    bench.serve_for(900s);
+    CHECK(bench.account.samples() == static_cast<double>(bench.samples));
+    for (const auto& [key, value] : bench.account.sums)
+        CHECK(value.first == 60);
+    CHECK(bench.account.sums.size() == 15 * 60);
+    CHECK(bench.sink->stats().flushes_repeated == 0);
+    CHECK(bench.sink->stats().stretches == 0);
+}
+
+TEST_CASE("at the end, what was read is sent though its minute is not over", "[cloudwatch-sink]") {
+    Bench bench(3);
+    bench.minutes(1);
+    bench.batch();
+    bench.batch();
+    bench.serve();
+    CHECK(bench.account.samples() == 180);
+    CHECK_FALSE(bench.sink->finished());
+    bench.sink->finish();
+    bench.serve();
+    CHECK(bench.sink->finished());
+    CHECK(bench.account.samples() == static_cast<double>(bench.samples));
+    bench.reopen();
+    for (int i = 0; i < 4; ++i)
+        bench.batch();
+    bench.clock.advance(20s);
+    bench.serve();
+    CHECK(bench.account.samples() == static_cast<double>(bench.samples));
+    for (const auto& [key, value] : bench.account.sums)
+        CHECK(value.first == 60);
 }
 
 TEST_CASE("changed settings after a crash send the flush again, whole", "[cloudwatch-sink]") {
@@ -323,7 +657,7 @@ TEST_CASE("changed settings after a crash send the flush again, whole", "[cloudw
     bench.accept();
     bench.config.dimensions = {"tag.role"};
     bench.reopen();
-    bench.serve();
+    bench.serve_for(400s);
     CHECK(bench.sink->stats().flushes_repeated == 1);
     CHECK(bench.account.datums == 10 + 45);
 }
@@ -350,7 +684,7 @@ TEST_CASE("a failed request is repeated after a growing pause", "[cloudwatch-sin
     bench.clock.advance(20s);
     bench.sink->poll();
     for (const auto pause : {375ms, 750ms, 1500ms, 3000ms, 6000ms, 12000ms, 15000ms, 15000ms}) {
-        bench.http.fail_with(Errc::unavailable);
+        bench.http.refuse_connection();
         bench.clock.advance(pause - 1ms);
         bench.sink->poll();
         CHECK(bench.http.waiting.empty());
@@ -363,7 +697,7 @@ TEST_CASE("a failed request is repeated after a growing pause", "[cloudwatch-sin
     CHECK(bench.account.samples() == static_cast<double>(bench.samples));
 }
 
-TEST_CASE("throttling leaves one request at a time, until it is over", "[cloudwatch-sink]") {
+TEST_CASE("throttling halves what goes at once, successes bring it back", "[cloudwatch-sink]") {
     Bench bench(100);
     bench.minutes(1);
     bench.clock.advance(20s);
@@ -373,7 +707,12 @@ TEST_CASE("throttling leaves one request at a time, until it is over", "[cloudwa
         bench.refuse(400, "ThrottlingException");
     bench.clock.advance(2s);
     bench.fill();
-    CHECK(bench.http.waiting.size() == 1);
+    REQUIRE(bench.http.waiting.size() == 2);
+    for (int i = 0; i < 2; ++i)
+        bench.refuse(400, "ThrottlingException");
+    bench.clock.advance(4s);
+    bench.fill();
+    REQUIRE(bench.http.waiting.size() == 1);
     bench.accept();
     bench.fill();
     CHECK(bench.http.waiting.size() == 2);
@@ -477,7 +816,7 @@ TEST_CASE("the one datum that AWS refuses is found and left out", "[cloudwatch-s
 
 TEST_CASE("a request that is refused whole does not become a thousand", "[cloudwatch-sink]") {
     Bench bench(100);
-    bench.limits.searches_per_flush_max = 20;
+    bench.limits.searches_max = 20;
     bench.reopen();
     bench.minutes(1);
     bench.clock.advance(20s);
@@ -493,7 +832,7 @@ TEST_CASE("samples outside AWS's window are counted, not sent", "[cloudwatch-sin
     bench.log.append({{kStart - 24h * 14 - 1s, {1}},
                       {kStart - 24h * 14 + 1min, {1}},
                       {kStart + 2h - 1s, {1}},
-                      {kStart + 2h + 30s, {1}},
+                      {kStart + 2h + 90s, {1}},
                       {kStart - 1min, {1e200}}});
     bench.clock.advance(20s);
     bench.serve();
@@ -508,9 +847,10 @@ TEST_CASE("a damaged cursor is not guessed at", "[cloudwatch-sink]") {
     REQUIRE(write_file_atomic(bench.dir.path() / "cursor", "nonsense"));
     const auto opened = CloudWatchSink::open(
         bench.config, {"http://127.0.0.1:1", "eu-central-1"}, bench.dir.path() / "cursor",
-        [&](LogPosition from) -> Result<std::unique_ptr<LogReader>> {
-            return bench.log.open(from);
-        },
+        {[&](LogPosition from) -> Result<std::unique_ptr<LogReader>> {
+             return bench.log.open(from);
+         },
+         [&] { return bench.log.end(); }},
         bench.http, bench.credentials, bench.clock, [] { return 0.5; });
     REQUIRE_FALSE(opened);
     CHECK(opened.error().code == Errc::corrupt);

@@ -35,6 +35,8 @@ dimensions = ["host", "tag.role"]
 include = ["system.*"]
 exclude = ["system.disk.*"]
 endpoint_url = "http://127.0.0.1:1"
+on_ambiguous = "drop"
+read_back_wait = "1m"
 )",
                                           "t");
     const CloudWatchConfig config = read(document);
@@ -47,13 +49,16 @@ endpoint_url = "http://127.0.0.1:1"
     CHECK(config.dimensions == std::vector<std::string>{"host", "tag.role"});
     CHECK(config.exclude == std::vector<std::string>{"system.disk.*"});
     CHECK(config.endpoint_url == "http://127.0.0.1:1");
+    CHECK(config.on_ambiguous == OnAmbiguous::drop);
+    CHECK(config.read_back_wait == 1min);
 }
 
 TEST_CASE("settings that CloudWatch would refuse are errors", "[cloudwatch-config]") {
     for (const char* line :
          {"namespace = \"AWS/EC2\"", "namespace = \"\"", "namespace = \":x\"", "period = \"90s\"",
-          "period = \"10s\"", "naming = \"otell\"", "dimensions = [\"hostname\"]",
-          "dimensions = [\"tag.\"]", "dimensions = [\"host\", \"host\"]"}) {
+          "period = \"10s\"", "naming = \"otell\"", "on_ambiguous = \"retry\"",
+          "read_back_wait = \"1s\"", "dimensions = [\"hostname\"]", "dimensions = [\"tag.\"]",
+          "dimensions = [\"host\", \"host\"]"}) {
         INFO(line);
         auto document = ConfigDocument::parse("[cloudwatch]\n" + std::string(line) + "\n", "t");
         static_cast<void>(read(document));

@@ -1,8 +1,11 @@
 #include "collector/sink/cursor.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <random>
+#include <span>
 
+#include "common/base/crc32c.h"
 #include "tests/support/catch.h"
 #include "tests/support/temp_dir.h"
 
@@ -13,17 +16,29 @@ namespace {
 
 Cursor busy_cursor() {
     Cursor cursor;
-    cursor.read_from = 100;
-    cursor.taken_until = 5'000'000'000'000;
-    cursor.kept_back = {from_unix_ms(60'000), from_unix_ms(140'000)};
-    cursor.flush = Flush{};
-    cursor.flush->end = 5'000'000'000'900;
-    cursor.flush->kept_back = {from_unix_ms(120'000), from_unix_ms(200'000)};
-    cursor.flush->started = from_unix_ms(135'123);
-    cursor.flush->config = 0xdeadbeef;
-    cursor.flush->datums = 3'000;
-    cursor.flush->done.add({0, 1'000});
-    cursor.flush->done.add({2'000, 2'500});
+    cursor.writer = "0badcafe";
+    cursor.last_marker = Marker{1'772'445'600, 7};
+    cursor.tail = {
+        5'000'000'000'900, 5'000'000'001'000, {from_unix_ms(60'000), from_unix_ms(180'000)}};
+    Work untouched;
+    untouched.stretch = {100,
+                         200,
+                         {from_unix_ms(1), from_unix_ms(2)},
+                         300,
+                         5'000'000'000'000,
+                         {from_unix_ms(3), from_unix_ms(4)},
+                         true};
+    Work begun;
+    begun.stretch = {5'000'000'000'000, 5'000'000'000'000, {}, 0, 5'000'000'001'000, {}, false};
+    begun.counted = true;
+    begun.progress.emplace();
+    begun.progress->config = 0xdeadbeef;
+    begun.progress->checksum = 0xfeedf00d;
+    begun.progress->datums = 3'000;
+    begun.progress->done.add({0, 1'000});
+    begun.progress->done.add({2'000, 2'500});
+    begun.progress->sent = {{{1'000, 1'500}, {1'772'445'600, 3}, from_unix_ms(135'123)}};
+    cursor.work = {untouched, begun};
     return cursor;
 }
 
@@ -69,4 +84,14 @@ TEST_CASE("a damaged cursor is refused, wherever the damage is", "[cursor]") {
         CHECK(decode_cursor(bad).error().code == Errc::corrupt);
         CHECK(decode_cursor(good.substr(0, i)).error().code == Errc::corrupt);
     }
+}
+
+TEST_CASE("a cursor of the first form goes on where it was", "[cursor]") {
+    const std::string body = R"({"kept_back":[60000,140000],"read_from":100,"taken_until":900})";
+    char sum[16];
+    std::snprintf(sum, sizeof sum, "%08x", crc32c(std::as_bytes(std::span(body))));
+    const auto cursor = decode_cursor("ridgeline-cloudwatch-cursor 1\n" + body + "\n" + sum + "\n");
+    REQUIRE(cursor);
+    CHECK(cursor->tail == Tail{100, 900, {from_unix_ms(60'000), from_unix_ms(140'000)}});
+    CHECK(cursor->writer.empty());
 }

@@ -35,6 +35,7 @@ class FakeLog {
         batch.schema = schema_;
         batch.position = end();
         batch.next_position = end() + kRecordBytes;
+        if (!rows.empty()) batch.received = rows.back().at + std::chrono::seconds{1};
         SampleGroup group;
         group.series_count = schema_->groups[0].series.size();
         for (const Row& row : rows)

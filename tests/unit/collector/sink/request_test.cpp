@@ -1,5 +1,7 @@
 #include "collector/sink/request.h"
 
+#include <cmath>
+
 #include <nlohmann/json.hpp>
 
 #include "gunzip.h"
@@ -12,7 +14,10 @@ using namespace std::chrono_literals;
 namespace {
 
 Datum datum(std::string name, std::initializer_list<double> values) {
-    Datum out{{std::move(name), {{"host", "web-1"}}, "Percent"}, WallTime{1'772'445'600s}, {}};
+    Datum out{std::make_shared<const MetricIdentity>(
+                  MetricIdentity{std::move(name), {{"host", "web-1"}}, "Percent"}),
+              WallTime{1'772'445'600s},
+              {}};
     for (const double value : values)
         out.statistics.add(value);
     return out;
@@ -23,8 +28,8 @@ Datum datum(std::string name, std::initializer_list<double> values) {
 TEST_CASE("a datum is a value, values with counts, or a statistic set", "[request]") {
     std::vector<Datum> datums = {datum("one", {0.1}), datum("each_once", {3, 1}),
                                  datum("more \"than\\once", {2, 2, 1})};
-    datums.push_back(datum("many", {}));
-    for (int i = 1; i <= 200; ++i)
+    datums.push_back(datum("negative", {}));
+    for (int i = -1; i <= 198; ++i)
         datums.back().statistics.add(i);
     const RequestBody body = build_request("Test/NS", datums, 60s);
     CHECK(body.datum_count == 4);
@@ -36,9 +41,9 @@ TEST_CASE("a datum is a value, values with counts, or a statistic set", "[reques
           R"("Timestamp":1772445600,"Values":[1,3],"Unit":"Percent"},)"
           R"({"MetricName":"more \"than\\once","Dimensions":[{"Name":"host","Value":"web-1"}],)"
           R"("Timestamp":1772445600,"Values":[1,2],"Counts":[1,2],"Unit":"Percent"},)"
-          R"({"MetricName":"many","Dimensions":[{"Name":"host","Value":"web-1"}],)"
-          R"("Timestamp":1772445600,"StatisticValues":{"SampleCount":200,"Sum":20100,)"
-          R"("Minimum":1,"Maximum":200},"Unit":"Percent"}]})");
+          R"({"MetricName":"negative","Dimensions":[{"Name":"host","Value":"web-1"}],)"
+          R"("Timestamp":1772445600,"StatisticValues":{"SampleCount":200,"Sum":19700,)"
+          R"("Minimum":-1,"Maximum":198},"Unit":"Percent"}]})");
 }
 
 TEST_CASE("a period below a minute is stored at high resolution", "[request]") {
@@ -93,4 +98,47 @@ TEST_CASE("gzip round-trips, and small bodies go as they are", "[request]") {
     CHECK(test::gunzip(large.body) == text);
     CHECK(put_metric_data("http://a", "{}").body == "{}");
     CHECK(put_metric_data("http://a", "{}").url == "http://a/");
+}
+
+TEST_CASE("more than 150 values are several datums that add up", "[request]") {
+    Datum wide = datum("wide", {});
+    double sum = 0;
+    for (int i = 1; i <= 400; ++i) {
+        wide.statistics.add(i * 1.0);
+        sum += i;
+    }
+    const std::vector<Datum> datums = {datum("one", {1}), wide, datum("two", {1})};
+    const auto json = nlohmann::json::parse(build_request("N", datums, 60s).json)["MetricData"];
+    REQUIRE(json.size() >= 4);
+    double count = 0;
+    double total = 0;
+    for (const auto& part : json) {
+        if (part["MetricName"] != "wide") continue;
+        CHECK(part["Values"].size() <= kUniqueValuesMax);
+        for (std::size_t i = 0; i < part["Values"].size(); ++i) {
+            const double n = part.contains("Counts") ? part["Counts"][i].get<double>() : 1;
+            count += n;
+            total += n * part["Values"][i].get<double>();
+        }
+    }
+    CHECK(count == 400);
+    CHECK(std::abs(total - sum) < 1e-6);
+    // They go together, or wait for the next request.
+    RequestLimits two;
+    two.datums_max = 2;
+    CHECK(build_request("N", datums, 60s, two).datum_count == 1);
+}
+
+TEST_CASE("a marker goes with every request, within its limits", "[request]") {
+    const std::vector<Datum> datums(1'000, datum("small", {1}));
+    const RequestBody body = build_request("N", datums, 60s, {}, R"({"MetricName":"m"})");
+    CHECK(body.datum_count == 999);
+    const auto json = nlohmann::json::parse(body.json);
+    CHECK(json["MetricData"].size() == 1'000);
+    CHECK(json["MetricData"].back()["MetricName"] == "m");
+    RequestLimits exact;
+    exact.bytes_max = body.json.size();
+    CHECK(build_request("N", datums, 60s, exact, R"({"MetricName":"m"})").datum_count == 999);
+    exact.bytes_max = body.json.size() - 1;
+    CHECK(build_request("N", datums, 60s, exact, R"({"MetricName":"m"})").datum_count == 998);
 }
