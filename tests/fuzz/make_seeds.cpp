@@ -164,9 +164,9 @@ void add_spools(const Corpus& corpus) {
     corpus.add("spool", "two_runs",
                packed + numbered(1, {7, 1}, body) + numbered(2, {7, 2}, body) +
                    numbered(3, {8, 1}, body) + numbered(8, {8, 6}, thinned));
-    corpus.add("spool", "a_number_twice",
-               packed + numbered(1, {7, 1}, body) + numbered(2, {8, 1}, body) +
-                   numbered(3, {7, 1}, body));
+    corpus.add(
+        "spool", "a_number_twice",
+        packed + numbered(1, {7, 1}, body) + numbered(2, {8, 1}, body) + numbered(3, {7, 1}, body));
     corpus.add("spool", "without_schema", batch(1, body) + framed(kBatchRecord, "short"));
     std::string many = packed;
     for (std::uint64_t sequence = 1; sequence <= 40; ++sequence)
