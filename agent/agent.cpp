@@ -18,6 +18,7 @@
 #include "agent/pipeline/batch.h"
 #include "agent/pipeline/pipeline_source.h"
 #include "agent/pipeline/self_limit.h"
+#include "agent/pipeline/unset_clock.h"
 #include "agent/pipeline/uplink.h"
 #include "agent/pipeline/uplink_session.h"
 #include "agent/resident_pages.h"
@@ -42,9 +43,6 @@ using std::chrono::milliseconds;
 
 constexpr milliseconds kLookMax{1000};  // how long a step of the wall clock may go unseen
 constexpr std::chrono::seconds kUplinkRetry{30};
-// 2000-01-01: an earlier time is that of a clock that nobody has set since the machine was switched
-// on, and the collector refuses it. Machines without a battery for it start so.
-const WallTime kClockUnset = from_unix_ms(946'684'800'000);
 constexpr std::chrono::seconds kManagerLook{5};
 constexpr std::chrono::seconds kSettled{30};   // after the start, everything has run once
 constexpr std::chrono::hours kCodeRelease{1};  // rare work, such as a reload, maps code as well
@@ -104,8 +102,7 @@ class Agent {
     std::string boot_id_;
     bool ec2_busy_ = false;
     WallTime started_ = clock_.wall_now();
-    // While nobody has set the clock: how far it was from the monotonic one.
-    std::optional<std::chrono::nanoseconds> clock_unset_;
+    ClockWatch clock_watch_;
 
     net::Loop loop_;
     std::optional<HostRoot> root_;
@@ -200,10 +197,10 @@ void Agent::set_sources() {
 // One turn: samples what is due, journals it, ends the batch on its edge, and looks after spool and
 // uplink.
 void Agent::look() {
+    look_at_clock();
     const bool batch_ends = sampler_.turn();
     journal();
-    if (batch_ends && !clock_unset_) seal();
-    look_at_clock();
+    if (batch_ends && !clock_watch_.unset()) seal();
     look_at_self();
     tell_service_manager();
     keeper_->look();
@@ -217,31 +214,35 @@ void Agent::look() {
     look_timer_->start(std::clamp(wait, milliseconds{0}, kLookMax));
 }
 
-// Samples that were stamped by a clock that was not set yet wait in the batch, for as long as it
-// has room, and are stamped anew when it is.
+// Samples that were stamped by a clock that was not set yet wait in the batch and the head journal,
+// for as long as there is room, and are stamped anew when it is.
 void Agent::look_at_clock() {
-    const WallTime wall = clock_.wall_now();
-    const auto offset = wall.time_since_epoch() - clock_.mono_now().time_since_epoch();
-    if (wall < kClockUnset) {
-        if (!clock_unset_) log::warning("the clock is not set; samples wait until it is");
-        clock_unset_ = offset;
-    } else if (clock_unset_) {
-        // Whole seconds, downwards: the stamps keep their grid and stay in the past.
-        const auto by = std::chrono::floor<std::chrono::seconds>(offset - *clock_unset_);
-        batcher_->shift_stamps(by);
-        clock_unset_.reset();
-        log::notice("the clock is set; waiting samples are stamped anew");
-        seal();
+    switch (clock_watch_.look(clock_)) {
+        case ClockWatch::News::none:
+            return;
+        case ClockWatch::News::is_unset:
+            log::warning("the clock is not set; samples wait until it is");
+            seal();  // it was, until now
+            return;
+        case ClockWatch::News::is_set:
+            log::notice("the clock is set; waiting samples are stamped anew");
+            batcher_->shift_stamps(clock_watch_.shift());
+            seal();
+            return;
     }
 }
 
 void Agent::add_round(std::size_t index, Source& source, const SampleInstant& at) {
-    batcher_->begin_round(source.name(), at);
+    look_at_clock();  // else a round of the time after it was set would be moved with those before
+    SampleInstant stamped = at;
+    stamped.wall = clock_watch_.stamp_of(at.wall, at.mono, clock_);
+    batcher_->begin_round(source.name(), stamped);
     source.emit(*batcher_);
     if (const auto sealed = batcher_->end_round(clock_.wall_now(), clock_.mono_now()))
         spool_batch(*sealed);
-    if (const auto round = batcher_->last_round(); round && !clock_unset_) {
-        keeper_->head().add(*round, batcher_->schema(), keeper_->spool().next_sequence());
+    if (const auto round = batcher_->last_round()) {
+        keeper_->head().add(*round, batcher_->schema(), keeper_->spool().next_number(),
+                            clock_watch_.unset());
         sampled_.emplace_back(index, round->stamp_ms);
     }
 }
@@ -388,7 +389,7 @@ Result<void> Agent::try_start_uplink() {
                             identity_->tags(config_), identity_->facts(config_)};
     session_.emplace(keeper_->spool(), std::move(identity), clock_, Rng{std::random_device{}()});
     uplink_.emplace(loop_, UplinkConfig{config_.endpoints, server_key_}, identity_->host_id(),
-                    *keys_, *session_, [this] { seal(); });
+                    *keys_, *session_);
     uplink_->start(batcher_->schema_hash());
     return {};
 }
@@ -509,7 +510,9 @@ void Agent::stop() {
     service_manager_.stopping("Putting what was sampled into the spool");
     look_timer_->stop();
     keeper_->prepare_to_stop();
-    seal();
+    // With stamps of a clock that is not set no collector takes it: the next run finds it in the
+    // head journal, and may know the time.
+    if (!clock_watch_.unset()) seal();
     keeper_->flush();
     stop_by_ = clock_.mono_now() + kFarewell;
     farewell_timer_.emplace(loop_, [this] { say_farewell(); });

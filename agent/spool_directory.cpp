@@ -44,12 +44,13 @@ class RefusingStorage final : public Storage {
 }  // namespace
 
 Result<SpoolDirectory> open_spool_directory(const std::filesystem::path& directory,
-                                            const SpoolOptions& options, std::string_view boot_id) {
+                                            const SpoolOptions& options, std::string_view boot_id,
+                                            std::optional<ClockOffset> offset) {
     SpoolDirectory opened;
     RL_ASSIGN_OR_RETURN(opened.storage, open_directory_storage(directory));
     RL_ASSIGN_OR_RETURN(opened.lock, lock_spool(directory));
     RL_ASSIGN_OR_RETURN(opened.spool, Spool::open(*opened.storage, options));
-    const auto recovered = recover_head(*opened.storage, *opened.spool, boot_id);
+    const auto recovered = recover_head(*opened.storage, *opened.spool, boot_id, offset);
     if (recovered) {
         opened.recovered_samples = *recovered;
     } else {

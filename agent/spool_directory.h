@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "agent/pipeline/spool.h"
+#include "agent/pipeline/unset_clock.h"
 #include "common/base/file.h"
 #include "common/base/result.h"
 #include "common/segment/storage.h"
@@ -24,9 +25,11 @@ struct SpoolDirectory {
     std::string head_error;
 };
 
-// Reads the whole spool; on any thread. Errc::unavailable: another agent uses it.
+// Reads the whole spool; on any thread. `offset`: of the clock, if it is set. Errc::unavailable:
+// another agent uses it.
 Result<SpoolDirectory> open_spool_directory(const std::filesystem::path& directory,
-                                            const SpoolOptions& options, std::string_view boot_id);
+                                            const SpoolOptions& options, std::string_view boot_id,
+                                            std::optional<ClockOffset> offset);
 
 // Instead of a directory that cannot be opened: refuses everything with `why`.
 std::unique_ptr<Storage> refusing_storage(Error why);

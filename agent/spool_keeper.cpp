@@ -22,7 +22,8 @@ SpoolKeeper::SpoolKeeper(net::Loop& loop, const Clock& clock, Options options,
 
 // A directory that cannot be opened is no reason not to sample.
 Result<void> SpoolKeeper::open() {
-    auto opened = open_spool_directory(options_.directory, spool_options(), options_.boot_id);
+    auto opened = open_spool_directory(options_.directory, spool_options(), options_.boot_id,
+                                       set_clock_offset(clock_));
     if (opened) {
         use(std::move(*opened));
         return {};
@@ -59,7 +60,6 @@ void SpoolKeeper::use(SpoolDirectory opened) {
 
 void SpoolKeeper::retry_opening() {
     if (!in_memory_) return;
-    if (opened_late_) return move_to_opened();
     const MonoTime now = clock_.mono_now();
     if (opening_busy_ || now - tried_ < kOpenRetry) return;
     tried_ = now;
@@ -68,25 +68,21 @@ void SpoolKeeper::retry_opening() {
         fail(Errc::unavailable, "the spool was not opened"));
     net::run_in_worker(
         loop_,
-        [opened, path = options_.directory, options = spool_options(), boot_id = options_.boot_id] {
-            *opened = open_spool_directory(path, options, boot_id);
+        [opened, path = options_.directory, options = spool_options(), boot_id = options_.boot_id,
+         offset = set_clock_offset(clock_)] {
+            *opened = open_spool_directory(path, options, boot_id, offset);
         },
         [this, opened] {
             opening_busy_ = false;
             if (!*opened) return say_no_spool(opened->error());
-            opened_late_ = std::move(**opened);
-            move_to_opened();
+            move_to(std::move(**opened));
         });
 }
 
-// As soon as no batch is under way: a collector that has one must not get it again under the number
-// it will have.
-void SpoolKeeper::move_to_opened() {
-    if (!spool_->may_be_taken_over()) return;
+void SpoolKeeper::move_to(SpoolDirectory opened) {
     const std::uint64_t batches = spool_->stats().batches;
-    opened_late_->spool->take_over(*spool_);
-    use(std::move(*opened_late_));
-    opened_late_.reset();
+    opened.spool->take_over(*spool_);
+    use(std::move(opened));
     error_.clear();
     log::notice("the spool could be opened; what waited in memory is in it",
                 {{"batches", batches}});
@@ -161,7 +157,6 @@ void SpoolKeeper::thin() {
 
 void SpoolKeeper::prepare_to_stop() {
     stopping_ = true;
-    if (opened_late_) move_to_opened();
 }
 
 void SpoolKeeper::flush() {

@@ -33,7 +33,7 @@ class SpoolKeeper {
         std::chrono::milliseconds fsync_interval{};  // 0: the kernel decides
         std::string boot_id;
     };
-    // `on_replaced`: the batches have other numbers now, of another epoch.
+    // `on_replaced`: the batches have other sequences now.
     SpoolKeeper(net::Loop& loop, const Clock& clock, Options options,
                 std::function<void()> on_replaced);
 
@@ -52,7 +52,7 @@ class SpoolKeeper {
     void change_fsync_interval(std::chrono::milliseconds interval) {
         options_.fsync_interval = interval;
     }
-    // No thinning from here on; what was opened is taken into use.
+    // No thinning from here on.
     void prepare_to_stop();
     // All that is there onto the disk, if it lets it; waits for that.
     void flush();
@@ -64,7 +64,7 @@ class SpoolKeeper {
     void use(SpoolDirectory opened);
     void say_no_spool(const Error& error);
     void retry_opening();
-    void move_to_opened();
+    void move_to(SpoolDirectory opened);
     void say_disk();
     void sync();
     void thin();
@@ -82,9 +82,8 @@ class SpoolKeeper {
     bool in_memory_ = false;  // the directory could not be opened yet
     bool opening_busy_ = false;
     MonoTime tried_;
-    std::string error_;                          // said already
-    std::optional<SpoolDirectory> opened_late_;  // waits for what memory holds
-    bool disk_works_ = true;                     // said so
+    std::string error_;       // said already
+    bool disk_works_ = true;  // said so
 
     MonoTime synced_at_;
     bool sync_busy_ = false;

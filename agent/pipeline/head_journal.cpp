@@ -10,9 +10,9 @@ namespace ridgeline::agent {
 
 namespace {
 
-constexpr SegmentFormat kHeadFormat = {{'R', 'L', 'H', 'E', 'A', 'D', '1', '\n'}, 1};
+constexpr SegmentFormat kHeadFormat = {{'R', 'L', 'H', 'E', 'A', 'D', '1', '\n'}, 2};
 
-enum : std::uint8_t { kSchemaRecord = 1, kRoundsRecord = 2, kBootRecord = 3 };
+enum : std::uint8_t { kSchemaRecord = 1, kRoundsRecord = 2, kBootRecord = 3, kUnsetRecord = 4 };
 
 // Rebuilds the columns of a batch from its rounds.
 struct Rounds {
@@ -50,16 +50,26 @@ struct Rounds {
         return true;
     }
 
+    void shift_stamps(std::chrono::milliseconds by) {
+        for (Group& group : groups) {
+            for (std::int64_t& stamp_ms : group.stamps_ms)
+                stamp_ms += by.count();
+        }
+    }
+
     std::optional<SealedBatch> seal() const {
         SampleBlock block;
         std::int64_t newest_ms = 0;
+        bool any = false;
         for (std::size_t i = 0; i < groups.size(); ++i) {
             const Group& group = groups[i];
             block.groups.push_back(
                 to_columns(group.stamps_ms, group.rows, schema.groups[i].series.size()));
-            if (!group.stamps_ms.empty()) newest_ms = std::max(newest_ms, group.stamps_ms.back());
+            if (group.stamps_ms.empty()) continue;
+            newest_ms = any ? std::max(newest_ms, group.stamps_ms.back()) : group.stamps_ms.back();
+            any = true;
         }
-        if (newest_ms == 0) return std::nullopt;
+        if (!any) return std::nullopt;
         SealedBatch sealed;
         sealed.schema = std::make_shared<const std::string>(wire::encode_schema(schema));
         sealed.body.schema_hash = schema_hash(schema);
@@ -79,8 +89,8 @@ Result<SegmentScan> scan_head(Storage& storage, std::string& boot_id) {
     });
 }
 
-Result<std::optional<HeadJournal::Recovered>> HeadJournal::recover(Storage& storage,
-                                                                   std::string_view boot_id) {
+Result<std::optional<HeadJournal::Recovered>> HeadJournal::recover(
+    Storage& storage, std::string_view boot_id, std::optional<ClockOffset> offset) {
     auto reader = SegmentReader::open(storage, kHeadFileName, kHeadFormat);
     if (!reader) {
         // None yet, or killed in the middle of making the first one.
@@ -88,30 +98,42 @@ Result<std::optional<HeadJournal::Recovered>> HeadJournal::recover(Storage& stor
         if (code == Errc::not_found || code == Errc::corrupt) return std::optional<Recovered>{};
         return fail(std::move(reader).error());
     }
+    const std::uint32_t version = reader->version();
     std::optional<Recovered> recovered;
+    std::optional<ClockOffset> unset;
+    bool of_this_boot = false;
     Rounds rounds;
     for (;;) {
         const auto record = reader->next();
         if (!record || !*record) break;  // the end, or a torn tail
         ByteReader in((*record)->payload);
         if ((*record)->type == kSchemaRecord) {
-            const auto sequence = in.u64();
+            const auto epoch = version == 1 ? std::optional<std::uint64_t>(0) : in.u64();
+            const auto number = in.u64();
             auto schema = wire::decode_schema(as_text(in.rest()), wire::Limits{});
-            if (!sequence || !schema || !rounds.extend(std::move(*schema))) break;
-            recovered = Recovered{*sequence, std::nullopt};
+            if (!epoch || !number || !schema || !rounds.extend(std::move(*schema))) break;
+            recovered = Recovered{{*epoch, *number}, std::nullopt, version};
         } else if ((*record)->type == kBootRecord) {
-            if (as_text(in.rest()) != boot_id) return std::optional<Recovered>{};
+            of_this_boot = as_text(in.rest()) == boot_id;
+            if (version == 1 && !of_this_boot) return std::optional<Recovered>{};
+        } else if ((*record)->type == kUnsetRecord) {
+            if (const auto ms = in.u64()) unset = ClockOffset{static_cast<std::int64_t>(*ms)};
         } else if ((*record)->type != kRoundsRecord || !rounds.add(in)) {
             break;
         }
     }
-    if (recovered) recovered->batch = rounds.seal();
+    if (!recovered) return recovered;
+    if (unset && of_this_boot && offset) rounds.shift_stamps(stamp_shift(*unset, *offset));
+    recovered->without_time = unset && !of_this_boot;
+    recovered->batch = rounds.seal();
     return recovered;
 }
 
-void HeadJournal::add(const RoundView& round, const SharedSchema& schema, std::uint64_t sequence) {
-    if (sequence != sequence_) discard();
-    sequence_ = sequence;
+void HeadJournal::add(const RoundView& round, const SharedSchema& schema, BatchNumber number,
+                      std::optional<ClockOffset> unset) {
+    if (number != number_) discard();
+    number_ = number;
+    unset_ = unset;
     schema_ = schema;
     pending_.u32(round.group);
     pending_.u32(static_cast<std::uint32_t>(round.values.size()));
@@ -132,7 +154,8 @@ Result<void> HeadJournal::append_pending() {
     if (!begun_) RL_TRY(begin());
     if (written_schema_ != schema_) {
         ByteWriter out;
-        out.u64(sequence_);
+        out.u64(number_.epoch);
+        out.u64(number_.number);
         out.text(*schema_);
         RL_TRY(writer_->append(kSchemaRecord, out.bytes()));
         written_schema_ = schema_;
@@ -156,6 +179,11 @@ Result<void> HeadJournal::begin() {
                                                            kHeadFormat, 0, 0));
     }
     RL_TRY(writer_->append(kBootRecord, as_bytes(boot_id_)));
+    if (unset_) {
+        ByteWriter out;
+        out.u64(static_cast<std::uint64_t>(unset_->count()));
+        RL_TRY(writer_->append(kUnsetRecord, out.bytes()));
+    }
     begun_ = true;
     return {};
 }
@@ -169,19 +197,21 @@ void HeadJournal::discard() {
     if (!writer_->file()->truncate_to(kSegmentHeaderBytes)) writer_.reset();
 }
 
-Result<std::uint64_t> recover_head(Storage& storage, Spool& spool, std::string_view boot_id) {
-    const auto recovered = HeadJournal::recover(storage, boot_id);
-    std::uint64_t samples = 0;
-    if (recovered && *recovered && (*recovered)->sequence >= spool.next_sequence()) {
-        spool.skip_to((*recovered)->sequence);
-        if (const auto& batch = (*recovered)->batch) {
-            spool.append(*batch);
-            samples = batch->body.sample_count;
-        }
-    }
-    spool.begin_run();
+Result<std::uint64_t> recover_head(Storage& storage, Spool& spool, std::string_view boot_id,
+                                   std::optional<ClockOffset> offset) {
+    const auto recovered = HeadJournal::recover(storage, boot_id, offset);
     if (!recovered) return fail(recovered.error());
-    return samples;
+    if (!*recovered || !(*recovered)->batch) return std::uint64_t{0};
+    BatchNumber number = (*recovered)->number;
+    if ((*recovered)->version == 1) {
+        if (number.number < spool.next_sequence()) return std::uint64_t{0};
+        number = spool.number_before_version_3(number.number);
+    }
+    const SealedBatch& batch = *(*recovered)->batch;
+    if (!spool.append_earlier(batch, number)) return std::uint64_t{0};
+    if (!(*recovered)->without_time) return std::uint64_t{batch.body.sample_count};
+    spool.drop(spool.next_sequence() - 1, DropReason::clock_unset);
+    return std::uint64_t{0};
 }
 
 }  // namespace ridgeline::agent

@@ -2,7 +2,10 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
 #include <utility>
+
+#include <sodium.h>
 
 #include "agent/pipeline/bytes.h"
 #include "agent/pipeline/spool_format.h"
@@ -10,6 +13,12 @@
 namespace ridgeline::agent {
 
 using namespace spool_format;
+
+namespace {
+
+constexpr std::size_t kFilesToSyncMax = 64;  // at once; each is an open file
+
+}  // namespace
 
 std::string_view to_string(DropReason reason) {
     switch (reason) {
@@ -21,6 +30,8 @@ std::string_view to_string(DropReason reason) {
             return "rejected";
         case DropReason::corrupt:
             return "corrupt";
+        case DropReason::clock_unset:
+            return "clock_unset";
     }
     return "";
 }
@@ -38,16 +49,28 @@ Result<void> SyncWork::run() {
 
 Spool::Spool(Storage& storage, const SpoolOptions& options)
     : storage_(&storage), options_(options) {
+    randombytes_buf(&epoch_, sizeof epoch_);
     // With few large segments, dropping the oldest one when the spool is full would drop too much
     // at once.
     options_.segment_bytes = std::min(options_.segment_bytes, options_.bytes_max / 16);
 }
 
-void Spool::skip_to(std::uint64_t sequence) {
-    next_sequence_ = std::max(next_sequence_, sequence);
+std::uint64_t Spool::append(const SealedBatch& batch) {
+    return take(batch, {epoch_, next_number_++});
 }
 
-std::uint64_t Spool::append(const SealedBatch& batch) {
+bool Spool::append_earlier(const SealedBatch& batch, BatchNumber number) {
+    // Numbers of a run ascend: what lies below one that is known was sealed before it.
+    const bool known =
+        std::any_of(numbering_.ranges().begin(), numbering_.ranges().end(), [&](const auto& range) {
+            return range.first.epoch == number.epoch && number.number < range.next;
+        });
+    if (known || number.number == 0 || number.number >= kSequencesEnd) return false;
+    take(batch, number);
+    return true;
+}
+
+std::uint64_t Spool::take(const SealedBatch& batch, BatchNumber number) {
     retry();
     Waiting next;
     next.sequence = next_sequence_++;
@@ -55,30 +78,11 @@ std::uint64_t Spool::append(const SealedBatch& batch) {
     next.samples = batch.body.sample_count;
     next.body = wire::encode_body(batch.body);
     next.schema = batch.schema;
+    numbering_.note(next.sequence, number);
     newest_ = next;
     ++stats_.batches;
     if (!memory_.empty() || !write(next)) keep_in_memory(std::move(next));
     return newest_.sequence;
-}
-
-void Spool::renumber(std::uint64_t sequence) {
-    auto body = read(sequence);
-    if (!body) return;
-    auto decoded = wire::decode_body(*body, wire::Limits{});
-    if (!decoded) return drop(sequence, DropReason::corrupt);
-    if (std::exchange(decoded->first_sequence, 0) != 0) *body = wire::encode_body(*decoded);
-    auto encoded_schema = schema(decoded->schema_hash);
-    if (!encoded_schema) return drop(sequence, DropReason::corrupt);
-    Waiting next{
-        next_sequence_++,      decoded->schema_hash,
-        decoded->sample_count, false,
-        std::move(*body),      std::make_shared<const std::string>(std::move(*encoded_schema))};
-    ++stats_.batches;
-    if (!memory_.empty() || !write(next)) keep_in_memory(std::move(next));
-    // The old copy may be durable: it must not go before the new one is. Rare enough to wait here.
-    on_synced(take_unsynced().run());
-    const std::array old{sequence};
-    ack(old);
 }
 
 void Spool::retry() {
@@ -88,10 +92,6 @@ void Spool::retry() {
         --stats_.memory_batches;
         memory_.pop_front();
     }
-    // Numbers of batches that never reached the disk, because they were acknowledged or dropped
-    // while it was broken, are used up all the same: a segment's base tells the next run.
-    if (numbers_on_disk_ >= next_sequence_) return;
-    if (auto opened = open_segment(next_sequence_); !opened) note_disk_error(opened.error());
 }
 
 bool Spool::write(const Waiting& batch) {
@@ -107,7 +107,6 @@ bool Spool::write(const Waiting& batch) {
 }
 
 Result<void> Spool::write_to_segment(const Waiting& batch) {
-    if (!epoch_saved_) RL_TRY(save_epoch());
     if (!writer_ || segments_.back().bytes >= options_.segment_bytes)
         RL_TRY(open_segment(batch.sequence));
     Segment& segment = segments_.back();
@@ -124,16 +123,15 @@ Result<void> Spool::write_to_segment(const Waiting& batch) {
         segment.schemas.push_back({batch.schema_hash, offset});
         out.clear();
     }
-    out.u64(batch.sequence);
-    out.text(batch.body);
-    RL_ASSIGN_OR_RETURN(const std::uint64_t offset, writer_->append(kBatchRecord, out.bytes()));
+    const std::uint8_t type =
+        write_batch({batch.sequence, numbering_.number_of(batch.sequence), batch.body}, out);
+    RL_ASSIGN_OR_RETURN(const std::uint64_t offset, writer_->append(type, out.bytes()));
     Entry& entry = segment.entries.emplace_back();
     entry.sequence = batch.sequence;
     entry.offset = static_cast<std::uint32_t>(offset);
     entry.samples = batch.samples;
     entry.sent = batch.sent;
     ++segment.held;
-    numbers_on_disk_ = std::max(numbers_on_disk_, batch.sequence + 1);
     segment.bytes = writer_->size_bytes();
     stats_.bytes += segment.bytes - size_before;
     writer_dirty_ = true;
@@ -159,7 +157,6 @@ Result<void> Spool::open_segment(std::uint64_t base) {
     segment.base = base;
     segment.bytes = writer_->size_bytes();
     stats_.bytes += segment.bytes;
-    numbers_on_disk_ = std::max(numbers_on_disk_, base);
     remove_acked_segments();
     return {};
 }
@@ -181,6 +178,7 @@ void Spool::keep_in_memory(Waiting batch) {
     while (stats_.memory_bytes > options_.memory_bytes_max) {
         const Waiting& oldest = memory_.front();
         stats_.dropped_samples[static_cast<std::size_t>(DropReason::memory_full)] += oldest.samples;
+        ++stats_.dropped_batches;
         stats_.memory_bytes -= oldest.bytes;
         --stats_.memory_batches;
         --stats_.batches;
@@ -203,6 +201,7 @@ void Spool::make_room(std::uint64_t bytes) {
             if (entry.acked) continue;
             stats_.dropped_samples[static_cast<std::size_t>(DropReason::spool_full)] +=
                 entry.samples;
+            stats_.dropped_batches += 1 + entry.merged;
             --stats_.batches;
         }
         remove_segment(0);
@@ -212,12 +211,15 @@ void Spool::make_room(std::uint64_t bytes) {
 void Spool::remove_segment(std::size_t index) {
     Segment& segment = segments_[index];
     if (reader_ && reader_->name == segment.name) reader_.reset();
-    if (auto removed = storage_->remove(segment.name); !removed) note_disk_error(removed.error());
+    if (!segment.part_unread) {
+        if (auto removed = storage_->remove(segment.name); !removed)
+            note_disk_error(removed.error());
+    }
     stats_.bytes -= segment.bytes;
     segments_.erase(segments_.begin() + static_cast<std::ptrdiff_t>(index));
 }
 
-// The last segment stays, because it tells the next run which numbers are used up.
+// The last segment stays: it is being written.
 void Spool::remove_acked_segments() {
     for (std::size_t i = 0; i + 1 < segments_.size();) {
         if (segments_[i].held == 0) {
@@ -302,20 +304,52 @@ void Spool::ack(std::span<const std::uint64_t> sequences) {
     remove_acked_segments();
 }
 
-void Spool::ack_range(std::uint64_t first, std::uint64_t last) {
+void Spool::ack_range(std::uint64_t epoch, std::uint64_t first, std::uint64_t last) {
     std::vector<std::uint64_t> held;
-    for (auto next = next_held(first); next && *next <= last; next = next_held(*next + 1)) {
-        const Entry* entry = find_entry(*next);
-        // A thinned batch of which the collector has a part alone is sent: it has the rest.
-        if (entry == nullptr || entry->first() >= first) held.push_back(*next);
+    for (const Numbering::Range& range : numbering_.ranges()) {
+        const std::uint64_t begin = std::max(first, range.first.number);
+        const std::uint64_t end = std::min(last, range.next - 1);
+        if (range.first.epoch != epoch || begin > end) continue;
+        const std::uint64_t from = range.from + (begin - range.first.number);
+        const std::uint64_t until = from + (end - begin);
+        for (auto next = next_held(from); next && *next <= until; next = next_held(*next + 1)) {
+            const Entry* entry = find_entry(*next);
+            // A thinned batch of which the collector has a part alone is sent: it has the rest.
+            if (entry == nullptr || entry->first() >= from) held.push_back(*next);
+        }
     }
     ack(held);
+}
+
+std::uint64_t Spool::first_unacked_number() const {
+    const auto& ranges = numbering_.ranges();
+    if (ranges.empty() || ranges.back().first.epoch != epoch_) return next_number_;
+    const auto held = next_held(ranges.back().from);
+    if (!held) return next_number_;
+    std::uint64_t number = numbering_.number_of(*held).number;
+    if (const Segment* segment = find_segment(*held)) {
+        const auto entry =
+            std::lower_bound(segment->entries.begin(), segment->entries.end(), *held, before);
+        if (entry != segment->entries.end() && entry->sequence == *held) number -= entry->merged;
+    }
+    return number;
+}
+
+std::vector<std::uint64_t> Spool::earlier_epochs() const {
+    std::vector<std::uint64_t> epochs;
+    for (const Numbering::Range& range : numbering_.ranges()) {
+        const std::uint64_t epoch = range.first.epoch;
+        // A run has several ranges where some of its batches were lost.
+        if (epoch != epoch_ && (epochs.empty() || epochs.back() != epoch)) epochs.push_back(epoch);
+    }
+    return epochs;
 }
 
 void Spool::drop(std::uint64_t sequence, DropReason reason) {
     const auto samples = forget(sequence);
     if (!samples) return;
     stats_.dropped_samples[static_cast<std::size_t>(reason)] += *samples;
+    if (reason != DropReason::rejected) ++stats_.dropped_batches;
     append_note(kAckedRecord, std::array{sequence});
     remove_acked_segments();
 }
@@ -426,6 +460,7 @@ Result<std::string> Spool::schema(std::uint64_t hash) {
 SyncWork Spool::take_unsynced() {
     SyncWork work;
     work.files_ = std::exchange(unsynced_, {});
+    sync_what_is_left(work);
     if (writer_ && writer_dirty_) work.files_.push_back(writer_->file());
     writer_dirty_ = false;
     if (!std::exchange(directory_dirty_, false)) return work;
@@ -435,6 +470,21 @@ SyncWork Spool::take_unsynced() {
             segment.name_state = Segment::Name::syncing;
     }
     return work;
+}
+
+void Spool::sync_what_is_left(SyncWork& work) {
+    std::erase_if(left_unsynced_, [&](const std::string& name) {
+        const bool gone =
+            std::none_of(segments_.begin(), segments_.end(),
+                         [&](const Segment& segment) { return segment.name == name; });
+        if (gone) return true;
+        auto file = work.files_.size() < kFilesToSyncMax
+                        ? storage_->open_append(name)
+                        : Result<std::unique_ptr<AppendFile>>(fail(Errc::limit, "more next time"));
+        if (file) work.files_.push_back(std::move(*file));
+        work.complete_ = work.complete_ && file.has_value();
+        return file.has_value();
+    });
 }
 
 void Spool::on_synced(const Result<void>& result) {

@@ -1,16 +1,16 @@
 // What was sampled and is not yet known to be safe at the collector: batches in segment files,
 // until acknowledged.
 //
-//   epoch             16 hex digits and a newline, drawn when the spool is created; sequence
-//                     numbers count within it
-//   N….seg            common/segment of format RLSPOOL, version 2; 20 digits: its base, the first
-//                     sequence number it may hold
+//   N….seg            common/segment of format RLSPOOL, version 3; 20 digits: its base, the first
+//                     sequence it may hold
 //     record 1 schema u64 hash, wire::encode_schema; of version 1
-//     record 2 batch  u64 sequence, wire::encode_body
+//     record 2 batch  u64 sequence, wire::encode_body; of versions 1 and 2
 //     record 3 acked  u64 sequence, repeated; only spares a second sending after a restart
 //     record 4 schema u64 hash, wire::pack_schema
 //     record 5 sent   u64 sequence, repeated: may be at the collector, so must stay as it is
+//     record 6 batch  u64 sequence, u64 epoch, u64 number (batch_number.h), wire::encode_body
 //   N….thin           a segment that is being thinned; removed at start
+//   epoch             of batches of records 2, whose number is their sequence; not written any more
 //
 // common/segment/FORMAT.md has the whole of it, byte by byte.
 //
@@ -32,6 +32,7 @@
 #include <vector>
 
 #include "agent/pipeline/batch.h"
+#include "agent/pipeline/batch_number.h"
 #include "common/base/clock.h"
 #include "common/base/result.h"
 #include "common/segment/segment.h"
@@ -51,8 +52,8 @@ struct SpoolOptions {
 inline constexpr double kThinAbove = 0.75;
 inline constexpr double kFineShare = 0.125;
 
-enum class DropReason : std::uint8_t { spool_full, memory_full, rejected, corrupt };
-inline constexpr std::size_t kDropReasons = 4;
+enum class DropReason : std::uint8_t { spool_full, memory_full, rejected, corrupt, clock_unset };
+inline constexpr std::size_t kDropReasons = 5;
 std::string_view to_string(DropReason reason);  // as in samples_dropped{reason="…"}
 
 struct SpoolStats {
@@ -60,8 +61,9 @@ struct SpoolStats {
     std::uint64_t bytes = 0;    // of the files
     std::uint64_t memory_batches = 0;
     std::uint64_t memory_bytes = 0;
-    std::uint64_t torn_bytes = 0;   // cut off at open
-    std::uint64_t disk_errors = 0;  // refused writes and syncs
+    std::uint64_t torn_bytes = 0;       // cut off at open
+    std::uint64_t disk_errors = 0;      // refused writes and syncs
+    std::uint64_t dropped_batches = 0;  // those that no collector refused
     std::uint64_t dropped_samples[kDropReasons] = {};
     std::uint64_t thinned_samples = 0;  // taken out of what is held, or was
     std::string disk_error;             // the last one, empty while the disk works
@@ -72,12 +74,15 @@ struct SpoolStats {
 class SyncWork {
   public:
     bool empty() const { return files_.empty() && directory_ == nullptr; }
+    // False while the disk does not let files be synced that an earlier run left.
+    bool complete() const { return complete_; }
     Result<void> run();
 
   private:
     friend class Spool;
     Storage* directory_ = nullptr;                    // names changed since it was synced
     std::vector<std::shared_ptr<AppendFile>> files_;  // shared: a segment may be closed meanwhile
+    bool complete_ = true;
 };
 
 // Where a batch is in its segment.
@@ -104,48 +109,49 @@ class Spool {
     // Reads what an earlier run left. `storage` must outlive the spool. Fails only when the
     // directory cannot be read, or holds files of a newer version (Errc::unsupported).
     static Result<Spool> open(Storage& storage, const SpoolOptions& options);
-    // One that reads nothing and draws an epoch of its own, for as long as its directory cannot be
-    // opened: `storage` refuses everything, so its batches wait in memory, and may be sent.
+    // One that reads nothing, for as long as its directory cannot be opened: `storage` refuses
+    // everything, so its batches wait in memory, and may be sent.
     static Spool in_memory(Storage& storage, const SpoolOptions& options);
-    // Whether another spool can take over what this one, in memory, holds: no collector may have a
-    // batch under the number it has here.
-    bool may_be_taken_over() const;
-    // Goes on with the batches and the counts of one in memory, under new numbers.
+    // Goes on with the batches, the numbers and the counts of one in memory; nothing was appended
+    // to this one yet. The batches have other sequences then.
     void take_over(Spool& in_memory);
 
+    // This run's.
     std::uint64_t epoch() const { return epoch_; }
     std::uint64_t next_sequence() const { return next_sequence_; }
-    // Numbers from here on were given without the collector having said which ones it knows: a
-    // power cut may have made the spool forget that they are taken. Survives any number of runs
-    // that do not reach the collector.
-    std::uint64_t first_sequence_of_run() const { return first_of_run_; }
-    bool numbers_confirmed() const { return numbers_confirmed_; }
-    // What an earlier run left is recovered; numbers from here on are this run's.
-    void begin_run();
-    // The collector's Welcome was gone by, with renumber() where it needed it. Durable before
-    // anything is sent: what is sent later must be known as its number's own.
-    void confirm_numbers();
-    // Never goes back: numbers below were used, as the collector or the head journal knows.
-    void skip_to(std::uint64_t sequence);
+    // What the next batch will be called.
+    BatchNumber next_number() const { return {epoch_, next_number_}; }
+    BatchNumber number_of(std::uint64_t sequence) const { return numbering_.number_of(sequence); }
+    std::optional<std::uint64_t> sequence_of(BatchNumber number) const {
+        return numbering_.sequence_of(number);
+    }
+    bool knows_epoch(std::uint64_t epoch) const {
+        return epoch == epoch_ || numbering_.knows(epoch);
+    }
+    // Of earlier runs of which there were batches when it was opened, the oldest first.
+    std::vector<std::uint64_t> earlier_epochs() const;
+    // The lowest number of this run that stands for something held; the next one when there is
+    // none.
+    std::uint64_t first_unacked_number() const;
 
-    // Takes the batch and returns its sequence number. Never fails: what the disk refuses waits in
-    // memory.
+    // Takes the batch and returns its sequence. Never fails: what the disk refuses waits in memory.
     std::uint64_t append(const SealedBatch& batch);
-    // The batch again under a new number: the old one turned out to be taken by a batch that a
-    // power cut made us forget.
-    void renumber(std::uint64_t sequence);
+    // One that an earlier run had begun, before any other is appended. False when it is known
+    // already.
+    bool append_earlier(const SealedBatch& batch, BatchNumber number);
+    // Of batches that were written before version 3.
+    BatchNumber number_before_version_3(std::uint64_t sequence) const;
     // Tries to write what waits in memory.
     void retry();
 
     void ack(std::span<const std::uint64_t> sequences);
-    void ack_range(std::uint64_t first, std::uint64_t last);
+    // Of numbers, both included.
+    void ack_range(std::uint64_t epoch, std::uint64_t first, std::uint64_t last);
     // Will never be accepted: forgets it and counts its samples.
     void drop(std::uint64_t sequence, DropReason reason);
 
     // The first batch held with a sequence of at least `from`.
     std::optional<std::uint64_t> next_held(std::uint64_t from) const;
-    // The oldest number that stands for something held: a thinned batch stands for several.
-    std::optional<std::uint64_t> first_unacked() const;
     bool holds(std::uint64_t sequence) const { return next_held(sequence) == sequence; }
     // wire::encode_body's bytes. Errc::corrupt: dropped and counted, Errc::not_found: not held.
     Result<std::string> read(std::uint64_t sequence);
@@ -179,6 +185,8 @@ class Spool {
         std::uint64_t bytes = 0;
         std::size_t held = 0;            // entries not acked
         std::uint32_t resolution_s = 0;  // thinned to, or in vain
+        std::uint32_t version = 0;       // of the file that an earlier run left
+        bool part_unread = false;        // the disk did not give all of it: not to be removed
         // Since its file was replaced, its name: not synced, being synced, synced.
         enum class Name : std::uint8_t { settled, new_one, syncing } name_state = Name::settled;
         std::vector<Entry> entries;  // by sequence
@@ -202,13 +210,18 @@ class Spool {
     }
 
     Spool(Storage& storage, const SpoolOptions& options);
-    Result<void> load_epoch();
-    Result<void> save_epoch();
-    Result<void> note_unconfirmed();
+    Result<void> load_earlier_epoch();
+    void sync_what_is_left(SyncWork& work);
+    void cut_off_tail(const std::string& name, const SegmentScan& scan);
+    void sync_what_was_left();
+    void go_on_with_last_segment();
     struct Noted;  // acknowledgements and sendings that the segments tell of
     // `next_base`: of the segment after it, whose numbers it cannot hold.
     Result<void> load_segment(const std::string& name, std::uint64_t next_base, Noted& noted);
 
+    std::uint64_t take(const SealedBatch& batch, BatchNumber number);
+    // The oldest sequence that stands for something held: a thinned batch stands for several.
+    std::optional<std::uint64_t> first_unacked() const;
     bool write(const Waiting& batch);
     Result<void> write_to_segment(const Waiting& batch);
     Result<void> open_segment(std::uint64_t base);
@@ -231,17 +244,17 @@ class Spool {
     Storage* storage_;
     SpoolOptions options_;
     std::uint64_t epoch_ = 0;
-    bool epoch_saved_ = false;
+    std::uint64_t next_number_ = 1;
     std::uint64_t next_sequence_ = 1;
-    std::uint64_t first_of_run_ = 1;
-    bool numbers_confirmed_ = false;
-    bool unconfirmed_noted_ = false;       // first_of_run_ is on disk
-    std::uint64_t numbers_on_disk_ = 1;    // those below would be known to the next run
-    std::deque<Segment> segments_;         // by base
-    std::optional<SegmentWriter> writer_;  // of segments_.back()
+    Numbering numbering_;
+    std::optional<std::uint64_t> earlier_epoch_;        // before version 3
+    std::optional<std::uint64_t> earlier_unconfirmed_;  // likewise
+    std::deque<Segment> segments_;                      // by base
+    std::optional<SegmentWriter> writer_;               // of segments_.back()
     bool writer_dirty_ = false;
     bool directory_dirty_ = false;
     std::vector<std::shared_ptr<AppendFile>> unsynced_;  // of closed segments
+    std::vector<std::string> left_unsynced_;             // by an earlier run; the disk refused
     std::deque<Waiting> memory_;  // by sequence, all newer than what is on disk
     // The last batch appended, which is what is sent next as a rule, and its schema.
     Waiting newest_;
@@ -253,8 +266,5 @@ class Spool {
     std::optional<CachedReader> reader_;
     SpoolStats stats_;
 };
-
-// The epoch of the spool in `storage`, nullopt when there is none yet.
-Result<std::optional<std::uint64_t>> read_epoch(Storage& storage);
 
 }  // namespace ridgeline::agent

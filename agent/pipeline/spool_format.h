@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "agent/pipeline/batch_number.h"
 #include "agent/pipeline/bytes.h"
 #include "common/base/text.h"
 #include "common/segment/segment.h"
@@ -14,10 +15,11 @@
 
 namespace ridgeline::agent::spool_format {
 
-inline constexpr SegmentFormat kFormat = {{'R', 'L', 'S', 'P', 'O', 'O', 'L', '\n'}, 2};
+inline constexpr SegmentFormat kFormat = {{'R', 'L', 'S', 'P', 'O', 'O', 'L', '\n'}, 3};
+// Written before version 3, and needed for as long as there are batches of such a version.
 inline constexpr std::string_view kEpochFileName = "epoch";
-inline constexpr std::size_t kEpochDigits = 16;
 inline constexpr std::string_view kUnconfirmedFileName = "unconfirmed";
+inline constexpr std::size_t kEpochDigits = 16;
 inline constexpr std::string_view kSegmentSuffix = ".seg";
 inline constexpr std::size_t kSequenceDigits = 20;
 
@@ -29,10 +31,11 @@ inline constexpr std::string_view kThinnedSuffix = ".thin";
 
 enum RecordType : std::uint8_t {
     kSchemaRecord = 1,  // of version 1
-    kBatchRecord = 2,
+    kBatchRecord = 2,   // before version 3
     kAckedRecord = 3,
     kPackedSchemaRecord = 4,
     kSentRecord = 5,
+    kNumberedBatchRecord = 6,
 };
 
 // What a record says; views refer into the record.
@@ -49,7 +52,11 @@ struct SchemaRecord {
 };
 struct BatchRecord {
     std::uint64_t sequence = 0;
-    std::string_view body;  // wire::encode_body
+    std::optional<BatchNumber> number;  // nullopt: before version 3
+    std::string_view body;              // wire::encode_body
+
+    // What the body's first_sequence counts in.
+    std::uint64_t number_in_epoch() const { return number ? number->number : sequence; }
 };
 
 inline std::optional<SchemaRecord> read_schema(const Record& record) {
@@ -62,8 +69,24 @@ inline std::optional<SchemaRecord> read_schema(const Record& record) {
 inline std::optional<BatchRecord> read_batch(const Record& record) {
     ByteReader in(record.payload);
     const auto sequence = in.u64();
-    if (record.type != kBatchRecord || !sequence) return std::nullopt;
-    return BatchRecord{*sequence, as_text(in.rest())};
+    if (!sequence) return std::nullopt;
+    if (record.type == kBatchRecord)
+        return BatchRecord{*sequence, std::nullopt, as_text(in.rest())};
+    if (record.type != kNumberedBatchRecord) return std::nullopt;
+    const auto epoch = in.u64();
+    const auto number = in.u64();
+    if (!number) return std::nullopt;
+    return BatchRecord{*sequence, BatchNumber{*epoch, *number}, as_text(in.rest())};
+}
+// The record's type, and in `out` its payload.
+inline std::uint8_t write_batch(const BatchRecord& batch, ByteWriter& out) {
+    out.u64(batch.sequence);
+    if (batch.number) {
+        out.u64(batch.number->epoch);
+        out.u64(batch.number->number);
+    }
+    out.text(batch.body);
+    return batch.number ? kNumberedBatchRecord : kBatchRecord;
 }
 // Of an acked or a sent record.
 inline std::vector<std::uint64_t> read_sequences(const Record& record) {

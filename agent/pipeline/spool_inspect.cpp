@@ -20,6 +20,21 @@ namespace {
 // A file that is written to meanwhile may be met in the middle of a change.
 constexpr int kAttempts = 3;
 
+void add(std::vector<SpoolEpoch>& epochs, std::optional<std::uint64_t> epoch,
+         wire::SequenceRange range) {
+    if (epochs.empty() || epochs.back().epoch != epoch) epochs.push_back({epoch, {}});
+    auto& numbers = epochs.back().numbers;
+    if (!numbers.empty() && numbers.back().last + 1 == range.first) {
+        numbers.back().last = range.last;
+    } else {
+        numbers.push_back(range);
+    }
+}
+
+std::string name_of(const std::optional<std::uint64_t>& epoch) {
+    return epoch ? hex_u64(*epoch) : std::string("of the file");
+}
+
 // One segment's records, checked.
 class FileReader {
   public:
@@ -36,7 +51,7 @@ class FileReader {
             for (const std::uint64_t sequence : read_sequences(record))
                 acked_->push_back(sequence);
         } else if (record.type == kSchemaRecord || record.type == kPackedSchemaRecord ||
-                   record.type == kBatchRecord) {
+                   record.type == kBatchRecord || record.type == kNumberedBatchRecord) {
             bad(record, "a record is too short for what it is");
         }
     }
@@ -72,9 +87,13 @@ class FileReader {
         if (!block) return bad(record, block.error().context);
         if (block->sample_count() != body->sample_count)
             return bad(record, "a batch does not have as many samples as it says");
-        const auto range = wire::range_of(*body, found.sequence);
+        const auto range = wire::range_of(*body, found.number_in_epoch());
         if (!range) return bad(record, range.error().context);
-        report_.content.add(*range, *block, body->thinned_samples);
+        const std::uint64_t merged = range->last - range->first;
+        report_.content.add({found.sequence - merged, found.sequence}, *block,
+                            body->thinned_samples);
+        add(report_.epochs, found.number ? std::optional(found.number->epoch) : std::nullopt,
+            *range);
     }
 
     void bad(const Record& record, std::string what) {
@@ -127,7 +146,7 @@ Result<void> inspect_head(Storage& storage, SpoolReport& report) {
                                      head ? head->damage : head.error().context});
         }
         RL_ASSIGN_OR_RETURN(const auto recovered, HeadJournal::recover(storage, boot_id));
-        if (recovered) report.head_sequence = recovered->sequence;
+        if (recovered) report.head_number = recovered->number;
         if (recovered && recovered->batch)
             report.head_samples = recovered->batch->body.sample_count;
         return {};
@@ -138,7 +157,6 @@ Result<void> inspect_head(Storage& storage, SpoolReport& report) {
 
 Result<SpoolReport> inspect_spool(Storage& storage) {
     SpoolReport report;
-    RL_ASSIGN_OR_RETURN(report.epoch, read_epoch(storage));
     RL_ASSIGN_OR_RETURN(auto names, storage.list());
     std::erase_if(names, [](const std::string& name) { return !base_of(name); });
     std::vector<std::uint64_t> acked;
@@ -146,6 +164,10 @@ Result<SpoolReport> inspect_spool(Storage& storage) {
         RL_TRY(inspect_segment(storage, name, name == names.back(), report, acked));
     const std::set<std::uint64_t> done(acked.begin(), acked.end());
     for (SpoolFileReport& file : report.files) {
+        for (const SpoolEpoch& of_file : file.epochs) {
+            for (const wire::SequenceRange& range : of_file.numbers)
+                add(report.epochs, of_file.epoch, range);
+        }
         file.held = file.content.batches;
         for (const wire::SequenceRange& range : file.content.sequences) {
             file.held -= static_cast<std::uint64_t>(
@@ -179,10 +201,12 @@ std::string to_text(const SpoolReport& report) {
                     std::to_string(held), std::to_string(all.samples), std::to_string(all.thinned),
                     wire::range_text(all.sequences), wire::time_text(all.oldest_ms),
                     wire::time_text(all.newest_ms)});
-    std::string out =
-        "epoch " + (report.epoch ? hex_u64(*report.epoch) : std::string("none yet")) + "\n";
-    if (report.head_sequence)
-        out += "head: batch " + std::to_string(*report.head_sequence) + " is being filled, " +
+    std::string out;
+    for (const SpoolEpoch& run : report.epochs)
+        out += "epoch " + name_of(run.epoch) + ": numbers " + wire::range_text(run.numbers) + "\n";
+    if (report.head_number)
+        out += "head: number " + std::to_string(report.head_number->number) + " of epoch " +
+               hex_u64(report.head_number->epoch) + " is being filled, " +
                std::to_string(report.head_samples) + " samples\n";
     out += align(rows);
     if (!report.files.empty() && report.files.back().tail_bytes > 0)
@@ -195,11 +219,21 @@ std::string to_text(const SpoolReport& report) {
 std::string to_json(const SpoolReport& report) {
     JsonWriter json;
     json.begin_object().field("whole", report.damage.empty());
-    json.key("epoch");
-    report.epoch ? json.value(hex_u64(*report.epoch)) : json.null();
+    json.key("epochs").begin_array();
+    for (const SpoolEpoch& run : report.epochs) {
+        json.begin_object();
+        json.key("epoch");
+        run.epoch ? json.value(hex_u64(*run.epoch)) : json.null();
+        json.key("numbers").begin_array();
+        for (const wire::SequenceRange& range : run.numbers)
+            json.begin_array().value(range.first).value(range.last).end_array();
+        json.end_array().end_object();
+    }
+    json.end_array();
     json.key("head");
-    if (report.head_sequence) {
-        json.begin_object().field("sequence", *report.head_sequence);
+    if (report.head_number) {
+        json.begin_object().field("epoch", hex_u64(report.head_number->epoch));
+        json.field("number", report.head_number->number);
         json.field("samples", report.head_samples).end_object();
     } else {
         json.null();

@@ -1,4 +1,4 @@
-// What an earlier run left: the epoch, and the segments' batches, schemas and acknowledgements.
+// What an earlier run left: the segments' batches, schemas and acknowledgements.
 #include <algorithm>
 #include <array>
 #include <utility>
@@ -27,6 +27,9 @@ Result<std::optional<std::uint64_t>> read_number(Storage& storage, std::string_v
 
 }  // namespace
 
+// More batches than a segment can hold, thinned ones included.
+constexpr std::uint64_t kUnreadSequencesMax = std::uint64_t{1} << 40U;
+
 struct Spool::Noted {
     std::vector<std::uint64_t> acked;
     std::vector<std::uint64_t> sent;
@@ -34,7 +37,7 @@ struct Spool::Noted {
 
 Result<Spool> Spool::open(Storage& storage, const SpoolOptions& options) {
     Spool spool(storage, options);
-    RL_TRY(spool.load_epoch());
+    RL_TRY(spool.load_earlier_epoch());
     RL_ASSIGN_OR_RETURN(const auto names, storage.list());
     Noted noted;
     std::vector<std::string> segments;
@@ -53,92 +56,89 @@ Result<Spool> Spool::open(Storage& storage, const SpoolOptions& options) {
     for (const std::uint64_t sequence : noted.acked)
         spool.forget(sequence);
     spool.remove_acked_segments();
-    // A killed run may have left its last writes in the page cache alone.
-    spool.writer_dirty_ = spool.writer_.has_value();
-    spool.directory_dirty_ = spool.writer_.has_value();
-    spool.first_of_run_ = spool.next_sequence_;
-    RL_ASSIGN_OR_RETURN(const auto unconfirmed, read_number(storage, kUnconfirmedFileName));
-    if (unconfirmed) {
-        spool.unconfirmed_noted_ = true;
-        spool.first_of_run_ = std::min(*unconfirmed, spool.next_sequence_);
-    }
-    spool.numbers_on_disk_ = spool.next_sequence_;
+    spool.sync_what_was_left();
+    spool.go_on_with_last_segment();
     return spool;
 }
 
-void Spool::begin_run() {
-    if (unconfirmed_noted_) return;
-    first_of_run_ = next_sequence_;
-    if (auto noted = note_unconfirmed(); !noted) note_disk_error(noted.error());
+// A killed run may have left its last writes in the page cache alone, of several segments when a
+// sync was slow. Nobody else would ever sync the closed ones.
+void Spool::sync_what_was_left() {
+    directory_dirty_ = !segments_.empty();
+    for (const Segment& segment : segments_) {
+        auto file = storage_->open_append(segment.name);
+        const auto synced = file ? (*file)->sync() : Result<void>(fail(std::move(file).error()));
+        if (synced) continue;
+        note_disk_error(synced.error());
+        left_unsynced_.push_back(segment.name);
+    }
 }
 
-Result<void> Spool::note_unconfirmed() {
-    RL_ASSIGN_OR_RETURN(const auto file, storage_->open_append(kUnconfirmedFileName));
-    unconfirmed_noted_ = true;
-    RL_TRY(file->truncate_to(0));
-    RL_TRY(file->append(as_bytes(hex_u64(first_of_run_) + "\n")));
-    RL_TRY(file->sync());
-    return storage_->sync_directory();
-}
-
-void Spool::confirm_numbers() {
-    numbers_confirmed_ = true;
-    if (!std::exchange(unconfirmed_noted_, false)) return;
-    auto removed = storage_->remove(kUnconfirmedFileName);
-    if (removed) removed = storage_->sync_directory();
-    if (!removed) note_disk_error(removed.error());
+// Behind what an earlier run wrote only when that is on the disk for certain: where a sync of that
+// run failed, pages may be missing that seem to be there until the power fails, and what follows
+// them is lost with them.
+void Spool::go_on_with_last_segment() {
+    if (segments_.empty()) return;
+    const Segment& last = segments_.back();
+    const auto reopen = [&]() -> Result<SegmentWriter> {
+        RL_ASSIGN_OR_RETURN(auto reopened, SegmentWriter::reopen(*storage_, last.name, kFormat,
+                                                                 [](const Record&) {}));
+        RL_TRY(reopened.writer.file()->write_again(0));
+        RL_TRY(reopened.writer.sync());
+        return std::move(reopened.writer);
+    };
+    if (!last.part_unread && last.version == kFormat.version &&
+        last.bytes < options_.segment_bytes) {
+        if (auto writer = reopen()) {
+            writer_ = std::move(*writer);
+            return;
+        }
+    }
+    if (last.entries.empty() && !last.part_unread) remove_segment(segments_.size() - 1);
+    if (auto opened = open_segment(next_sequence_); !opened) note_disk_error(opened.error());
 }
 
 Spool Spool::in_memory(Storage& storage, const SpoolOptions& options) {
-    Spool spool(storage, options);
-    randombytes_buf(&spool.epoch_, sizeof spool.epoch_);
-    return spool;
-}
-
-bool Spool::may_be_taken_over() const {
-    return segments_.empty() && std::none_of(memory_.begin(), memory_.end(),
-                                             [](const Waiting& waiting) { return waiting.sent; });
+    return Spool(storage, options);
 }
 
 void Spool::take_over(Spool& in_memory) {
+    const std::uint64_t shift = next_sequence_ - 1;  // the other one began at 1
+    epoch_ = in_memory.epoch_;
+    next_number_ = in_memory.next_number_;
+    next_sequence_ = in_memory.next_sequence_ + shift;
+    numbering_.append(in_memory.numbering_, shift);
     for (Waiting& waiting : in_memory.memory_) {
-        waiting.sequence = next_sequence_++;
+        waiting.sequence += shift;
         ++stats_.batches;
         if (!memory_.empty() || !write(waiting)) keep_in_memory(std::move(waiting));
     }
     for (std::size_t i = 0; i < kDropReasons; ++i)
         stats_.dropped_samples[i] += in_memory.stats_.dropped_samples[i];
+    stats_.dropped_batches += in_memory.stats_.dropped_batches;
     stats_.disk_errors += in_memory.stats_.disk_errors;
 }
 
-Result<std::optional<std::uint64_t>> read_epoch(Storage& storage) {
-    RL_ASSIGN_OR_RETURN(const auto epoch, read_number(storage, kEpochFileName));
-    if (!epoch && storage.open_read(kEpochFileName))
-        return fail(Errc::corrupt, std::string(kEpochFileName) + ": not 16 digits");
-    return epoch;
-}
-
-Result<void> Spool::load_epoch() {
-    const auto kept = read_epoch(*storage_);
-    if (!kept && kept.error().code != Errc::corrupt) return fail(kept.error());
-    epoch_saved_ = kept && kept->has_value();
-    if (epoch_saved_) {
-        epoch_ = **kept;
-        return {};
-    }
-    randombytes_buf(&epoch_, sizeof epoch_);
-    if (auto saved = save_epoch(); !saved) note_disk_error(saved.error());
+Result<void> Spool::load_earlier_epoch() {
+    RL_ASSIGN_OR_RETURN(earlier_epoch_, read_number(*storage_, kEpochFileName));
+    RL_ASSIGN_OR_RETURN(earlier_unconfirmed_, read_number(*storage_, kUnconfirmedFileName));
     return {};
 }
 
-Result<void> Spool::save_epoch() {
-    RL_ASSIGN_OR_RETURN(const auto file, storage_->open_append(kEpochFileName));
-    RL_TRY(file->truncate_to(0));
-    RL_TRY(file->append(as_bytes(hex_u64(epoch_) + "\n")));
-    RL_TRY(file->sync());
-    RL_TRY(storage_->sync_directory());
-    epoch_saved_ = true;
-    return {};
+// Its numbers from `unconfirmed` on were not sent yet, and a collector may know them for others. So
+// they get another epoch: one that is the same at the next start.
+BatchNumber Spool::number_before_version_3(std::uint64_t sequence) const {
+    const std::uint64_t epoch = earlier_epoch_.value_or(0);  // the file is lost or was damaged
+    const bool confirmed = !earlier_unconfirmed_ || sequence < *earlier_unconfirmed_;
+    return {confirmed ? epoch : ~epoch, sequence};
+}
+
+void Spool::cut_off_tail(const std::string& name, const SegmentScan& scan) {
+    stats_.torn_bytes += scan.tail_bytes;
+    auto file = storage_->open_append(name);
+    const auto cut =
+        file ? (*file)->truncate_to(scan.sound_bytes) : Result<void>(fail(std::move(file).error()));
+    if (!cut) note_disk_error(cut.error());
 }
 
 Result<void> Spool::load_segment(const std::string& name, std::uint64_t next_base, Noted& noted) {
@@ -153,18 +153,23 @@ Result<void> Spool::load_segment(const std::string& name, std::uint64_t next_bas
         } else if (const auto batch = read_batch(record)) {
             const auto body = wire::decode_body(batch->body, wire::Limits{});
             if (!body) return;
-            const auto range = wire::range_of(*body, batch->sequence);
+            const BatchNumber number =
+                batch->number.value_or(number_before_version_3(batch->sequence));
+            const auto range = wire::range_of(*body, batch->number_in_epoch());
+            if (number.number == 0 || number.number >= kSequencesEnd || !range) return;
+            const std::uint64_t merged = range->last - range->first;
             const std::uint64_t last =
                 segment.entries.empty() ? 0 : segment.entries.back().sequence;
-            if (!range || range->first <= last || batch->sequence < segment.base ||
-                batch->sequence >= next_base) {
+            if (batch->sequence <= merged || batch->sequence - merged <= last ||
+                batch->sequence < segment.base || batch->sequence >= next_base ||
+                !numbering_.note(batch->sequence, number)) {
                 return;
             }
             Entry& entry = segment.entries.emplace_back();
             entry.sequence = batch->sequence;
             entry.offset = static_cast<std::uint32_t>(record.offset);
             entry.samples = body->sample_count;
-            entry.merged = static_cast<std::uint32_t>(range->last - range->first);
+            entry.merged = static_cast<std::uint32_t>(merged);
             entry.resolution_s = static_cast<std::uint16_t>(std::min(body->resolution_s, 0xFFFFU));
         } else {
             // Notes are of batches that were written before them. One of a number to come is
@@ -178,23 +183,25 @@ Result<void> Spool::load_segment(const std::string& name, std::uint64_t next_bas
             }
         }
     };
-    writer_.reset();  // of the segment before: only the last one is written to
-    auto reopened = SegmentWriter::reopen(*storage_, name, kFormat, index_record);
-    if (reopened) {
-        stats_.torn_bytes += reopened->torn_bytes;
-        if (reopened->version == kFormat.version) writer_ = std::move(reopened->writer);
-    } else if (reopened.error().code == Errc::corrupt) {
+    const auto scan = scan_segment(*storage_, name, kFormat, index_record);
+    if (scan) {
+        segment.version = scan->version;
+        if (scan->tail_bytes > 0) cut_off_tail(name, *scan);
+    } else if (scan.error().code == Errc::corrupt) {
         if (auto file = storage_->open_append(name)) stats_.torn_bytes += (*file)->size_bytes();
         if (auto removed = storage_->remove(name); !removed) note_disk_error(removed.error());
         next_sequence_ = std::max(next_sequence_, segment.base);
         return {};
-    } else if (reopened.error().code == Errc::unsupported) {
-        // Which numbers a newer version used cannot be known, and none may be given twice.
-        return fail(std::move(reopened).error());
+    } else if (scan.error().code == Errc::unsupported) {
+        return fail(scan.error());
     } else {
-        // Read-only disk, unreadable sector: what could be read is sent, the file stays as it is.
-        note_disk_error(reopened.error());
+        // An unreadable sector, or a disk that is sick for now: what could be read is sent, the
+        // file stays as it is for the next start.
+        note_disk_error(scan.error());
+        segment.part_unread = true;
         next_sequence_ = std::max(next_sequence_, segment.base);
+        // Whatever else it holds, its sequences are not given again.
+        if (next_base == kSequencesEnd) next_sequence_ += kUnreadSequencesMax;
         if (segment.entries.empty()) return {};
     }
     segment.held = segment.entries.size();

@@ -93,7 +93,7 @@ Result<void> ThinWork::take_batch(const Record& record, const SpoolEntry& entry)
         if (added) return {};
     }
     RL_TRY(end_run());
-    return copy(as_text(record.payload), entry, body.schema_hash);
+    return copy(record.type, as_text(record.payload), entry, body.schema_hash);
 }
 
 // False when the batch cannot be of the run.
@@ -101,8 +101,13 @@ Result<bool> ThinWork::add_to_run(const Record& record, const SpoolEntry& entry,
                                   const wire::BatchBody& body, const KnownSchema& known) {
     const auto block = wire::decode_block(body.columns, known.schema, wire::Limits{});
     if (!block) return false;  // read() will find it, and count it
+    const auto number = read_batch(record)->number;
     if (!run_.entries.empty()) {
-        const bool follows = run_.entries.back().sequence + 1 == entry.first() &&
+        const bool same_run =
+            run_.number.has_value() == number.has_value() &&
+            (!number || (run_.number->epoch == number->epoch &&
+                         run_.number->number + 1 + entry.merged == number->number));
+        const bool follows = same_run && run_.entries.back().sequence + 1 == entry.first() &&
                              run_.schema_hash == body.schema_hash;
         const bool full =
             run_.thinner->values() >= kRunValuesMax || run_.bytes >= kRunBytesMax ||
@@ -123,6 +128,7 @@ Result<bool> ThinWork::add_to_run(const Record& record, const SpoolEntry& entry,
     run_.bytes += record.payload.size();
     run_.payloads.emplace_back(as_text(record.payload));
     run_.entries.push_back(entry);
+    run_.number = number;
     run_.last = body;
     run_.last.columns.clear();
     return true;
@@ -136,7 +142,8 @@ Result<void> ThinWork::end_run() {
     wire::BatchBody body = run.last;
     body.schema_hash = schema_hash(thinned.schema);
     body.columns = wire::encode_block(thinned.block);
-    body.first_sequence = run.entries.front().first();
+    const std::uint64_t merged = run.entries.back().sequence - run.entries.front().first();
+    body.first_sequence = (run.number ? run.number->number : run.entries.back().sequence) - merged;
     body.resolution_s = resolution_s_;
     body.sample_count = static_cast<std::uint32_t>(left);
     body.thinned_samples =
@@ -144,19 +151,19 @@ Result<void> ThinWork::end_run() {
     const std::string encoded = wire::encode_body(body);
     if (left > run.samples || encoded.size() >= run.bytes) {  // nothing gained
         for (std::size_t i = 0; i < run.entries.size(); ++i)
-            RL_TRY(copy(run.payloads[i], run.entries[i], run.schema_hash));
+            RL_TRY(copy(run.number ? kNumberedBatchRecord : kBatchRecord, run.payloads[i],
+                        run.entries[i], run.schema_hash));
         return {};
     }
     RL_TRY(write_schema(body.schema_hash, wire::encode_schema(thinned.schema)));
     SpoolEntry entry;
     entry.sequence = run.entries.back().sequence;
     entry.samples = body.sample_count;
-    entry.merged = static_cast<std::uint32_t>(entry.sequence - body.first_sequence);
+    entry.merged = static_cast<std::uint32_t>(merged);
     entry.resolution_s = static_cast<std::uint16_t>(resolution_s_);
     ByteWriter out;
-    out.u64(entry.sequence);
-    out.text(encoded);
-    RL_ASSIGN_OR_RETURN(const std::uint64_t offset, writer_->append(kBatchRecord, out.bytes()));
+    const std::uint8_t type = write_batch({entry.sequence, run.number, encoded}, out);
+    RL_ASSIGN_OR_RETURN(const std::uint64_t offset, writer_->append(type, out.bytes()));
     entry.offset = static_cast<std::uint32_t>(offset);
     entries_.push_back(entry);
     for (const SpoolEntry& old : run.entries)
@@ -165,11 +172,11 @@ Result<void> ThinWork::end_run() {
     return {};
 }
 
-Result<void> ThinWork::copy(std::string_view payload, SpoolEntry entry, std::uint64_t schema_hash) {
+Result<void> ThinWork::copy(std::uint8_t type, std::string_view payload, SpoolEntry entry,
+                            std::uint64_t schema_hash) {
     if (const KnownSchema* known = known_schema(schema_hash))
         RL_TRY(write_schema(schema_hash, known->encoded));
-    RL_ASSIGN_OR_RETURN(const std::uint64_t offset,
-                        writer_->append(kBatchRecord, as_bytes(payload)));
+    RL_ASSIGN_OR_RETURN(const std::uint64_t offset, writer_->append(type, as_bytes(payload)));
     entry.offset = static_cast<std::uint32_t>(offset);
     entries_.push_back(entry);
     return {};

@@ -40,6 +40,7 @@ class ThinWork {
         std::size_t bytes = 0;
         std::vector<std::string> payloads;  // of their records, if it comes to nothing
         std::vector<SpoolEntry> entries;
+        std::optional<BatchNumber> number;  // of the last; nullopt: before version 3
     };
 
     struct KnownSchema {
@@ -56,7 +57,8 @@ class ThinWork {
     Result<bool> add_to_run(const Record& record, const SpoolEntry& entry,
                             const wire::BatchBody& body, const KnownSchema& known);
     Result<void> end_run();
-    Result<void> copy(std::string_view payload, SpoolEntry entry, std::uint64_t schema_hash);
+    Result<void> copy(std::uint8_t type, std::string_view payload, SpoolEntry entry,
+                      std::uint64_t schema_hash);
     Result<void> write_schema(std::uint64_t hash, std::string_view encoded);
     Result<void> finish();
     const KnownSchema* known_schema(std::uint64_t hash) const;

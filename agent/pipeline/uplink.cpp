@@ -1,10 +1,10 @@
 #include "agent/pipeline/uplink.h"
 
-#include <algorithm>
 #include <cstring>
 #include <utility>
 
 #include "agent/pipeline/collector_socket.h"
+#include "agent/pipeline/rendezvous.h"
 #include "common/log/log.h"
 
 namespace ridgeline::agent {
@@ -16,32 +16,7 @@ using std::chrono::milliseconds;
 // libzmq says nothing at all when a name does not resolve and it may not retry by itself.
 constexpr milliseconds kAttemptTimeout{25'000};
 constexpr int kMessagesPerTurn = 64;
-std::uint64_t fnv1a(std::string_view text, std::uint64_t hash = 0xcbf29ce484222325) {
-    for (const char c : text)
-        hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
-    return hash;
-}
-
-// SplitMix64's finalizer: FNV alone leaves similar endpoints with similar weights.
-std::uint64_t mixed(std::uint64_t value) {
-    value = (value ^ (value >> 30)) * 0xbf58476d1ce4e5b9;
-    value = (value ^ (value >> 27)) * 0x94d049bb133111eb;
-    return value ^ (value >> 31);
-}
-
 }  // namespace
-
-std::vector<std::string> rendezvous_order(std::vector<std::string> endpoints,
-                                          std::string_view host_id) {
-    const std::uint64_t host = fnv1a(host_id);
-    const auto weight = [&](const std::string& endpoint) { return mixed(fnv1a(endpoint, host)); };
-    std::sort(endpoints.begin(), endpoints.end(), [&](const std::string& a, const std::string& b) {
-        const std::uint64_t wa = weight(a);
-        const std::uint64_t wb = weight(b);
-        return wa != wb ? wa > wb : a < b;
-    });
-    return endpoints;
-}
 
 // Members close in reverse order: watchers before what they watch, the monitor before the socket.
 struct Uplink::Connection {
@@ -55,12 +30,11 @@ struct Uplink::Connection {
 };
 
 Uplink::Uplink(net::Loop& loop, UplinkConfig config, std::string_view host_id,
-               const net::KeyPair& keys, UplinkSession& session, std::function<void()> seal_batch)
+               const net::KeyPair& keys, UplinkSession& session)
     : loop_(&loop),
       config_(std::move(config)),
       keys_(&keys),
       session_(&session),
-      seal_batch_(std::move(seal_batch)),
       order_(rendezvous_order(config_.endpoints, host_id)),
       context_(1, 8),
       reconnect_(loop, [this] { connect(); }),
@@ -152,6 +126,7 @@ void Uplink::on_tick() {
 
 void Uplink::carry_out(UplinkActions actions) {
     if (actions.reconnect_in) {
+        move_on_ = move_on_ || actions.try_another;
         lost_.write(log::Level::notice, "no uplink; samples are kept in the spool",
                     {{"endpoint", endpoint()},
                      {"why", session_->stats().last_error},
@@ -163,7 +138,6 @@ void Uplink::carry_out(UplinkActions actions) {
     for (std::string& message : actions.send)
         outbox_.push_back(std::move(message));
     flush();
-    if (actions.seal_batch) seal_batch_();
 }
 
 // The session bounds what is in flight, so the outbox is bounded too.

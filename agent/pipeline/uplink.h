@@ -25,16 +25,11 @@ struct UplinkConfig {
     std::string server_public_z85;
 };
 
-// The endpoints in the order in which this host tries them (highest random weight, Thaler &
-// Ravishankar 1998): hosts spread evenly, and a host whose collector is gone moves alone.
-std::vector<std::string> rendezvous_order(std::vector<std::string> endpoints,
-                                          std::string_view host_id);
-
 class Uplink {
   public:
-    // `keys` and `session` must outlive it. `seal_batch` is called when the session asks for it.
+    // `keys` and `session` must outlive it.
     Uplink(net::Loop& loop, UplinkConfig config, std::string_view host_id, const net::KeyPair& keys,
-           UplinkSession& session, std::function<void()> seal_batch);
+           UplinkSession& session);
     ~Uplink();
 
     void start(std::uint64_t schema_hash);
@@ -61,7 +56,6 @@ class Uplink {
     UplinkConfig config_;
     const net::KeyPair* keys_;
     UplinkSession* session_;
-    std::function<void()> seal_batch_;
     std::vector<std::string> order_;
     std::size_t attempt_ = 0;
     bool move_on_ = false;  // to the next endpoint, since this one could not be reached

@@ -15,8 +15,6 @@ using std::chrono::milliseconds;
 constexpr std::uint32_t kHellosMax =
     3;  // on one connection; more means that the two ends do not understand each other
 constexpr std::size_t kSchemasOwedMax = 16;
-// A Welcome that claims numbers further ahead than any host can have got is not believed.
-constexpr std::uint64_t kSequenceJumpMax = std::uint64_t{1} << 40;
 
 std::int64_t in_ms(MonoTime mono) {
     return std::chrono::duration_cast<milliseconds>(mono.time_since_epoch()).count();
@@ -63,8 +61,15 @@ void UplinkSession::say_hello(UplinkActions& actions) {
     hello.host_id = identity_.host_id;
     hello.agent_version = identity_.agent_version;
     hello.epoch = spool_->epoch();
-    hello.next_sequence = spool_->next_sequence();
-    hello.first_unacked = spool_->first_unacked().value_or(hello.next_sequence);
+    hello.next_sequence = spool_->next_number().number;
+    hello.first_unacked = spool_->first_unacked_number();
+    hello.earlier_epochs = spool_->earlier_epochs();
+    // The newest, if there are so many: what is older can hardly have been sent and not
+    // acknowledged.
+    const std::size_t named_max = limits_.epochs_per_hello;
+    if (auto& epochs = hello.earlier_epochs; epochs.size() > named_max)
+        epochs.erase(epochs.begin(), epochs.end() - static_cast<std::ptrdiff_t>(named_max));
+    hello.dropped_batches = spool_->stats().dropped_batches;
     hello.schema_hash = schema_hash_;
     hello.boot_id = identity_.boot_id;
     hello.tags = identity_.tags;
@@ -100,16 +105,19 @@ void UplinkSession::on(const wire::Welcome& welcome, UplinkActions& actions) {
         ++stats_.messages_refused;
         return;
     }
-    const std::uint64_t first_of_run = spool_->first_sequence_of_run();
-    const bool confirmed = spool_->numbers_confirmed();
-    if (!confirmed) adopt_lost_numbers(welcome, actions);
-    if (actions.reconnect_in) return;
+    const std::uint64_t next = spool_->next_number().number;
     for (const wire::SequenceRange& range : welcome.durable) {
-        // On the first Welcome of a run nothing of the run itself can have been sent.
-        const std::uint64_t last = confirmed ? range.last : std::min(range.last, first_of_run - 1);
-        if (range.first <= last) spool_->ack_range(range.first, last);
+        if (range.last < next) continue;
+        end("the collector claims sequence numbers that were never given",
+            jittered(kRefusedBackoff), actions);
+        return;
     }
-    if (!confirmed) spool_->confirm_numbers();
+    for (const wire::SequenceRange& range : welcome.durable)
+        spool_->ack_range(spool_->epoch(), range.first, range.last);
+    for (const wire::EpochDurable& earlier : welcome.earlier) {
+        for (const wire::SequenceRange& range : earlier.durable)
+            spool_->ack_range(earlier.epoch, range.first, range.last);
+    }
     credit_ = std::clamp<std::uint32_t>(welcome.credit, 1, kCreditMax);
     state_ = UplinkState::streaming;
     stats_.last_error.clear();
@@ -124,43 +132,17 @@ void UplinkSession::on(const wire::Welcome& welcome, UplinkActions& actions) {
     pump(actions);
 }
 
-// The collector holds batches with numbers that this run gave, or would give, to others: they were
-// sent by an earlier run whose last writes a power cut undid. New numbers keep them from being
-// taken for duplicates.
-void UplinkSession::adopt_lost_numbers(const wire::Welcome& welcome, UplinkActions& actions) {
-    const std::uint64_t first_of_run = spool_->first_sequence_of_run();
-    std::uint64_t newest = 0;
-    for (const wire::SequenceRange& range : welcome.durable)
-        newest = std::max(newest, range.last);
-    if (newest < first_of_run) return;
-    if (newest - first_of_run > kSequenceJumpMax) {
-        end("the collector claims sequence numbers that cannot be", jittered(kRefusedBackoff),
-            actions);
-        return;
-    }
-    std::vector<std::uint64_t> taken;
-    for (const wire::SequenceRange& range : welcome.durable) {
-        auto next = spool_->next_held(std::max(range.first, first_of_run));
-        for (; next && *next <= range.last; next = spool_->next_held(*next + 1))
-            taken.push_back(*next);
-    }
-    spool_->skip_to(newest + 1);
-    for (const std::uint64_t sequence : taken)
-        spool_->renumber(sequence);
-    actions.seal_batch = true;
-}
-
 void UplinkSession::on(const wire::Ack& ack, UplinkActions& actions) {
-    if (ack.epoch != spool_->epoch()) {
+    if (!spool_->knows_epoch(ack.epoch)) {
         ++stats_.messages_refused;
         return;
     }
     std::vector<std::uint64_t> durable;
-    for (const std::uint64_t sequence : ack.sequences) {
-        const auto sent = in_flight_.find(sequence);
+    for (const std::uint64_t number : ack.sequences) {
+        const auto sent = find_in_flight({ack.epoch, number});
         if (sent == in_flight_.end()) continue;
+        durable.push_back(sent->first);
         settle(sent);
-        durable.push_back(sequence);
     }
     stats_.acked_batches += durable.size();
     spool_->ack(durable);
@@ -179,10 +161,12 @@ void UplinkSession::on(const wire::Reject& reject, UplinkActions& actions) {
         case wire::RejectReason::wrong_host:
             end(told("the collector has another host id enrolled with this key"),
                 jittered(kRefusedBackoff), actions);
+            actions.try_another = true;
             return;
         case wire::RejectReason::too_old_protocol:
             end(told("the collector no longer speaks this agent's protocol; update the agent"),
                 jittered(kRefusedBackoff), actions);
+            actions.try_another = true;
             return;
         case wire::RejectReason::undecodable:
         case wire::RejectReason::over_limit:
@@ -192,12 +176,13 @@ void UplinkSession::on(const wire::Reject& reject, UplinkActions& actions) {
             postpone(reject, actions);
             return;
     }
-    const auto sent = in_flight_.find(reject.sequence);
-    if (reject.epoch == spool_->epoch() && sent != in_flight_.end()) {
+    const auto sent = find_in_flight({reject.epoch, reject.sequence});
+    if (sent != in_flight_.end()) {
+        const std::uint64_t sequence = sent->first;
         settle(sent);
         ++stats_.rejected_batches;
         stats_.last_error = told("the collector refused a batch");
-        spool_->drop(reject.sequence, DropReason::rejected);
+        spool_->drop(sequence, DropReason::rejected);
         pump(actions);
     } else if (reject.sequence == 0) {
         end(told("the collector refused a message"), next_backoff(), actions);
@@ -212,17 +197,19 @@ void UplinkSession::postpone(const wire::Reject& reject, UplinkActions& actions)
     const std::string why = "the collector asks to wait: " + printable(reject.detail, 200);
     if (reject.sequence == 0) {
         end(why, jittered(wait) + wait / 2, actions);
+        actions.try_another = true;
         return;
     }
-    const auto sent = in_flight_.find(reject.sequence);
-    if (reject.epoch != spool_->epoch() || sent == in_flight_.end()) return;
+    const auto sent = find_in_flight({reject.epoch, reject.sequence});
+    if (sent == in_flight_.end()) return;
+    const std::uint64_t sequence = sent->first;
     const bool backlog = sent->second.backlog;
     settle(sent);
     ++stats_.deferred_batches;
     stats_.last_error = why;
     std::uint64_t& next = backlog ? backlog_next_ : live_next_;
     MonoTime& until = backlog ? backlog_paused_until_ : live_paused_until_;
-    next = std::min(next, reject.sequence);
+    next = std::min(next, sequence);
     until = std::max(until, clock_->mono_now() + wait);
     pump(actions);
 }
@@ -234,7 +221,7 @@ void UplinkSession::on(const wire::SchemaRequest& request, UplinkActions& action
     std::vector<std::uint64_t> unreadable;
     for (auto& [sequence, sent] : in_flight_) {
         if (sent.again) continue;
-        const auto body = spool_->read(sequence);
+        auto body = spool_->read(sequence);
         const auto decoded =
             body ? wire::decode_body(*body, limits_) : Result<wire::BatchBody>(fail(body.error()));
         if (!decoded) {
@@ -245,8 +232,7 @@ void UplinkSession::on(const wire::SchemaRequest& request, UplinkActions& action
                 continue;
             }
             sent.again = true;
-            actions.send.push_back(wire::encode(
-                wire::Batch{identity_.host_id, spool_->epoch(), sequence, sent.backlog, *body}));
+            actions.send.push_back(encoded_batch(sequence, sent.backlog, std::move(*body)));
         }
     }
     for (const std::uint64_t sequence : unreadable) {
@@ -291,7 +277,7 @@ UplinkActions UplinkSession::on_identity(wire::TextMap tags, wire::TextMap facts
 UplinkActions UplinkSession::on_spool_replaced() {
     UplinkActions actions;
     if (state_ != UplinkState::disconnected)
-        end("the spool was opened, its numbers are other ones", kBackoffMin, actions);
+        end("the spool was opened, its batches are in another order", kBackoffMin, actions);
     return actions;
 }
 
@@ -300,12 +286,14 @@ UplinkActions UplinkSession::on_tick() {
     const MonoTime now = clock_->mono_now();
     if (state_ == UplinkState::greeting && now - greeted_at_ >= kWelcomeTimeout) {
         end("the collector did not answer Hello", next_backoff(), actions);
+        actions.try_another = true;
     } else if (state_ == UplinkState::streaming) {
         const bool overdue =
             std::any_of(in_flight_.begin(), in_flight_.end(),
                         [&](const auto& sent) { return now - sent.second.at >= kAckTimeout; });
         if (overdue) {
             end("the collector did not acknowledge a batch in time", next_backoff(), actions);
+            actions.try_another = true;
         } else {
             pump(actions);  // a lane's pause may be over
         }
@@ -360,11 +348,22 @@ void UplinkSession::send_batch(std::uint64_t sequence, bool backlog, UplinkActio
     in_flight_[sequence] = Sent{clock_->mono_now(), body->size(), backlog, false};
     backlog_in_flight_ += backlog ? 1 : 0;
     bytes_in_flight_ += body->size();
-    actions.send.push_back(wire::encode(
-        wire::Batch{identity_.host_id, spool_->epoch(), sequence, backlog, std::move(*body)}));
+    actions.send.push_back(encoded_batch(sequence, backlog, std::move(*body)));
 }
 
-void UplinkSession::settle(std::map<std::uint64_t, Sent>::iterator sent) {
+std::string UplinkSession::encoded_batch(std::uint64_t sequence, bool backlog,
+                                         std::string body) const {
+    const BatchNumber number = spool_->number_of(sequence);
+    return wire::encode(
+        wire::Batch{identity_.host_id, number.epoch, number.number, backlog, std::move(body)});
+}
+
+UplinkSession::InFlight::iterator UplinkSession::find_in_flight(BatchNumber number) {
+    const auto sequence = spool_->sequence_of(number);
+    return sequence ? in_flight_.find(*sequence) : in_flight_.end();
+}
+
+void UplinkSession::settle(InFlight::iterator sent) {
     backlog_in_flight_ -= sent->second.backlog ? 1 : 0;
     bytes_in_flight_ -= sent->second.bytes;
     in_flight_.erase(sent);

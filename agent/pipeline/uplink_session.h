@@ -60,8 +60,7 @@ struct UplinkActions {
     std::vector<std::string> send;
     // Close the connection and open the next one after this long.
     std::optional<std::chrono::milliseconds> reconnect_in;
-    // The numbers given out so far are used up: seal the batch that is being filled.
-    bool seal_batch = false;
+    bool try_another = false;  // if there are several collectors: this one is of no use now
 };
 
 class UplinkSession {
@@ -74,7 +73,7 @@ class UplinkSession {
     UplinkActions on_batch(std::uint64_t schema_hash);
     // What is known of the host has changed; the collector is told at once, or with the next Hello.
     UplinkActions on_identity(wire::TextMap tags, wire::TextMap facts);
-    // The spool's batches have other numbers now, of another epoch.
+    // The spool's batches have other sequences now.
     UplinkActions on_spool_replaced();
     // To be called about once a second: timeouts.
     UplinkActions on_tick();
@@ -92,6 +91,7 @@ class UplinkSession {
         bool backlog = false;
         bool again = false;  // was sent a second time, after a schema
     };
+    using InFlight = std::map<std::uint64_t, Sent>;  // by the spool's sequence
 
     void say_hello(UplinkActions& actions);
     void on(const wire::Welcome& welcome, UplinkActions& actions);
@@ -99,14 +99,15 @@ class UplinkSession {
     void on(const wire::Reject& reject, UplinkActions& actions);
     void on(const wire::SchemaRequest& request, UplinkActions& actions);
     void postpone(const wire::Reject& reject, UplinkActions& actions);
-    void adopt_lost_numbers(const wire::Welcome& welcome, UplinkActions& actions);
     void pump(UplinkActions& actions);
     // The first batch from `from` on that is not in flight already.
     std::optional<std::uint64_t> next_to_send(std::uint64_t from) const;
     void send_batch(std::uint64_t sequence, bool backlog, UplinkActions& actions);
+    std::string encoded_batch(std::uint64_t sequence, bool backlog, std::string body) const;
     bool send_schema(std::uint64_t hash, UplinkActions& actions);
     void clear_in_flight();
-    void settle(std::map<std::uint64_t, Sent>::iterator sent);
+    InFlight::iterator find_in_flight(BatchNumber number);
+    void settle(InFlight::iterator sent);
     void end(std::string_view why, std::chrono::milliseconds in, UplinkActions& actions);
     std::chrono::milliseconds next_backoff();
     std::chrono::milliseconds jittered(std::chrono::milliseconds delay);
@@ -132,7 +133,7 @@ class UplinkSession {
     std::size_t bytes_in_flight_ = 0;
     bool hello_is_old_ = false;             // the identity changed since it was said
     std::set<std::uint64_t> schemas_owed_;  // asked for before any batch had them
-    std::map<std::uint64_t, Sent> in_flight_;
+    InFlight in_flight_;
 };
 
 }  // namespace ridgeline::agent

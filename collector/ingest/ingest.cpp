@@ -12,6 +12,8 @@ namespace {
 // Agents make one batch a second at most, and their spools are not thought to hold more than this.
 constexpr double kLossesPerSecond = 1;
 constexpr double kLossesMax = 31 * 86'400;
+// As much as fits a double exactly: no more can be believed anyway.
+constexpr std::uint64_t kLossClaimMax = std::uint64_t{1} << 52;
 // A host changes its key once in its life or once a day; a few more while somebody tries it out.
 constexpr double kKeyChangesPerSecond = 1.0 / 60;
 constexpr double kKeyChangesMax = 10;
@@ -165,8 +167,13 @@ void Ingest::handle(std::string_view connection, std::string_view host, const wi
     current = connection;
     peers_[current] = Peer{std::string(host), hello.can_wait, {}};
 
-    if (const SequenceSet* known = log_.book().find(host, hello.epoch);
-        known != nullptr && hello.first_unacked > 1) {
+    std::vector<std::uint64_t> epochs = {hello.epoch};
+    epochs.insert(epochs.end(), hello.earlier_epochs.begin(), hello.earlier_epochs.end());
+    if (hello.protocol_version >= 2) {
+        log_.keep_epochs(host, epochs);
+        count_losses(host, state, hello.dropped_batches);
+    } else if (const SequenceSet* known = log_.book().find(host, hello.epoch);
+               known != nullptr && hello.first_unacked > 1) {
         // What the agent no longer holds and never came here is lost for good.
         count_losses(host, state, known->missing(1, hello.first_unacked - 1));
     }
@@ -174,28 +181,43 @@ void Ingest::handle(std::string_view connection, std::string_view host, const wi
     // from an agent that a crash made forget them either: it would give them to other batches,
     // which would be taken for duplicates. So it hears of them when they are durable, or gone.
     std::erase_if(waiting_hellos_, [&](const WaitingHello& other) { return other.host == host; });
-    LogPosition wait_for = 0;
-    for (const PendingAck& pending : pending_acks_) {
-        if (pending.epoch == hello.epoch) wait_for = pending.position;
-    }
-    if (wait_for > 0) {
-        waiting_hellos_.push_back(
-            {wait_for, std::string(connection), std::string(host), hello.epoch});
+    WaitingHello waiting{0, std::string(connection), std::string(host), std::move(epochs)};
+    if (must_wait(waiting)) {
+        waiting_hellos_.push_back(std::move(waiting));
     } else {
-        welcome(connection, host, hello.epoch, out);
+        welcome(connection, host, waiting.epochs, out);
     }
 }
 
-void Ingest::welcome(std::string_view connection, std::string_view host, std::uint64_t epoch,
-                     Replies& out) {
+// Whether there are batches of its epochs that are not durable, and until where.
+bool Ingest::must_wait(WaitingHello& hello) const {
+    const LogPosition before = hello.position;
+    for (const PendingAck& pending : pending_acks_) {
+        if (std::find(hello.epochs.begin(), hello.epochs.end(), pending.epoch) !=
+            hello.epochs.end()) {
+            hello.position = std::max(hello.position, pending.position);
+        }
+    }
+    return hello.position > before;
+}
+
+void Ingest::welcome(std::string_view connection, std::string_view host,
+                     const std::vector<std::uint64_t>& epochs, Replies& out) {
     wire::Welcome welcome;
     welcome.collector_version = RIDGELINE_VERSION;
     welcome.credit = limits_.credit;
     welcome.server_wall_ms = to_unix_ms(clock_.wall_now());
-    if (const SequenceSet* known = log_.book().find(host, epoch)) {
-        welcome.durable = known->ranges();
-        if (welcome.durable.size() > limits_.wire.ranges_per_welcome) {
-            welcome.durable.resize(limits_.wire.ranges_per_welcome);
+    std::size_t room = limits_.wire.ranges_per_welcome;
+    for (const std::uint64_t epoch : epochs) {
+        const SequenceSet* known = log_.book().find(host, epoch);
+        if (known == nullptr) continue;
+        auto ranges = known->ranges();
+        ranges.resize(std::min(ranges.size(), room));
+        room -= ranges.size();
+        if (epoch == epochs.front()) {
+            welcome.durable = std::move(ranges);
+        } else if (!ranges.empty()) {
+            welcome.earlier.push_back({epoch, std::move(ranges)});
         }
     }
     out.push_back({std::string(connection), std::move(welcome)});
@@ -204,9 +226,8 @@ void Ingest::welcome(std::string_view connection, std::string_view host, std::ui
 void Ingest::count_losses(std::string_view host, HostState& state, std::uint64_t lost) {
     if (lost <= state.lost_in_epoch) return;
     const std::uint64_t claimed = lost - state.lost_in_epoch;
-    // As much as fits a double exactly: no more can be believed anyway.
     const auto believed = static_cast<std::uint64_t>(account(host).losses.take_up_to(
-        static_cast<double>(std::min(claimed, std::uint64_t{1} << 52)), clock_.mono_now()));
+        static_cast<double>(std::min(claimed, kLossClaimMax)), clock_.mono_now()));
     stats_.batches_lost += believed;
     stats_.losses_doubted += claimed - believed;
     state.batches_lost += believed;
@@ -444,12 +465,9 @@ void Ingest::on_durable(LogPosition position, Replies& out) {
     std::erase_if(waiting_hellos_, [&](WaitingHello& hello) {
         if (hello.position > position) return false;
         // A batch that was under way came in after Hello: waited for as well.
-        for (const PendingAck& pending : pending_acks_) {
-            if (pending.epoch == hello.epoch) hello.position = pending.position;
-        }
-        if (hello.position > position) return false;
+        if (must_wait(hello)) return false;
         if (peers_.contains(hello.connection))
-            welcome(hello.connection, hello.host, hello.epoch, out);
+            welcome(hello.connection, hello.host, hello.epochs, out);
         return true;
     });
 }

@@ -145,6 +145,12 @@ class Ingest {
         std::uint64_t epoch;
         wire::SequenceRange range;  // acked by its last
     };
+    struct WaitingHello {
+        LogPosition position;  // its Welcome waits for the log to be durable up to there
+        std::string connection;
+        std::string host;
+        std::vector<std::uint64_t> epochs;  // the present one first
+    };
     using Replies = std::vector<Outgoing>;
 
     void handle(std::string_view connection, std::string_view host, const wire::Hello& hello,
@@ -158,8 +164,9 @@ class Ingest {
     // refused, or their agent would send them for ever.
     void refuse(std::string_view connection, std::string_view host, std::string_view bytes,
                 const Error& error, Replies& out);
-    void welcome(std::string_view connection, std::string_view host, std::uint64_t epoch,
-                 Replies& out);
+    // `epochs`: the present one first.
+    void welcome(std::string_view connection, std::string_view host,
+                 const std::vector<std::uint64_t>& epochs, Replies& out);
     void reject(std::string_view connection, std::uint64_t epoch, std::uint64_t sequence,
                 wire::RejectReason reason, std::string detail, Replies& out);
     bool admissible(std::string_view connection, std::string_view host, const wire::Batch& batch,
@@ -168,6 +175,7 @@ class Ingest {
     bool postponed(std::string_view connection, std::string_view host, const wire::Batch& batch,
                    Replies& out);
     void count_losses(std::string_view host, HostState& state, std::uint64_t lost);
+    bool must_wait(WaitingHello& hello) const;
     InFlightAllowance allowance() const;
     Account& account(std::string_view host);
     bool times_are_plausible(const SampleBlock& block) const;
@@ -185,14 +193,8 @@ class Ingest {
     std::map<std::string, std::string, std::less<>> connections_;  // by host
     SchemaPool schema_pool_;
     std::map<std::string, std::list<ListedSchema>, std::less<>>
-        schemas_;                          // by host, the last used first
-    std::deque<PendingAck> pending_acks_;  // ascending by position
-    struct WaitingHello {
-        LogPosition position;  // its Welcome waits for the log to be durable up to there
-        std::string connection;
-        std::string host;
-        std::uint64_t epoch;
-    };
+        schemas_;                               // by host, the last used first
+    std::deque<PendingAck> pending_acks_;       // ascending by position
     std::vector<WaitingHello> waiting_hellos_;  // one a host at most
 };
 

@@ -156,6 +156,10 @@ void Log::recall(const Record& record, bool believe_snapshot) {
                 book_.insert(batch->host, batch->epoch, range);
             }
             break;
+        case LogRecordType::durable:
+            if (const auto durable = decode_durable_record(payload))
+                noted_durable_ = std::max(noted_durable_, durable->position);
+            break;
     }
 }
 
@@ -169,9 +173,13 @@ Result<void> Log::recover_last(bool believe_snapshot) {
     end_ = reopened.writer.base() + reopened.writer.size_bytes();
     last.end = end_;
     writer_ = std::move(reopened.writer);
-    // What was written before a crash may still be in the page cache alone, in closed segments too.
+    // What was written before a crash may still be in the page cache alone, in closed segments too;
+    // and if a sync had failed, not even that a sync succeeds now says that it is on the disk.
+    const LogPosition doubted = noted_durable_ > 0 ? noted_durable_ : last.base;
     for (const SegmentInfo& segment : segments_) {
         RL_ASSIGN_OR_RETURN(const auto file, storage_.open_append(segment.name));
+        if (segment.end > doubted)
+            RL_TRY(file->write_again(doubted > segment.base ? doubted - segment.base : 0));
         RL_TRY(file->sync());
     }
     return storage_.sync_directory();
@@ -198,6 +206,7 @@ Result<void> Log::begin_segment() {
     writer_ = std::move(writer);
     const std::string book = book_.encode();
     auto written = write(LogRecordType::snapshot, encode_record(SnapshotRecord{now_ms, book}));
+    if (written) written = note_durable();
     if (!written) {
         // Without its snapshot a segment must not be gone on with: the next append begins it anew.
         end_ = segments_.back().base;
@@ -205,6 +214,13 @@ Result<void> Log::begin_segment() {
         drop_segment(segments_.size() - 1);
     }
     return written;
+}
+
+// For the next start, which else would have to doubt more.
+Result<void> Log::note_durable() {
+    RL_TRY(write(LogRecordType::durable, encode_record(DurableRecord{durable_})));
+    noted_durable_ = durable_;
+    return {};
 }
 
 Result<void> Log::write(LogRecordType type, std::string_view payload) {
@@ -248,6 +264,7 @@ Result<void> Log::write_context(const LogAppend& batch) {
 Result<LogPosition> Log::append(const LogAppend& batch) {
     const auto attempt = [&]() -> Result<LogPosition> {
         if (!writer_ || segment_is_full()) RL_TRY(begin_segment());
+        if (durable_ > noted_durable_) RL_TRY(note_durable());
         RL_TRY(write_context(batch));
         const LogPosition position = end_;
         const std::int64_t received_ms = to_unix_ms(clock_.wall_now());

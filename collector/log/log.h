@@ -81,6 +81,10 @@ class Log {
         return book_.contains(host, epoch, range);
     }
     const SequenceBook& book() const { return book_; }
+    // SequenceBook::keep
+    void keep_epochs(std::string_view host, const std::vector<std::uint64_t>& epochs) {
+        book_.keep(host, epochs);
+    }
 
     // The parts of one fsync: begin on the loop, run anywhere, finish on the loop. One at a time.
     struct SyncTicket {
@@ -140,6 +144,7 @@ class Log {
     void recall(const Record& record, bool believe_snapshot);
     Result<void> recover_last(bool believe_snapshot);
     Result<void> begin_segment();
+    Result<void> note_durable();
     Result<void> write(LogRecordType type, std::string_view payload);
     Result<void> write_context(const LogAppend& batch);
     void drop_segment(std::size_t index);
@@ -157,6 +162,7 @@ class Log {
     std::vector<Unsynced> unsynced_;
     LogPosition end_ = 0;
     LogPosition durable_ = 0;
+    LogPosition noted_durable_ = 0;  // in the log
     SequenceBook book_;
     std::map<std::string, HostInfo, std::less<>> hosts_;
     std::set<std::string, std::less<>> hosts_written_;                 // in the active segment

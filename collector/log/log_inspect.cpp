@@ -46,6 +46,10 @@ class FileInspection {
             case LogRecordType::batch:
                 take_batch(record);
                 break;
+            case LogRecordType::durable:
+                if (!decode_durable_record(as_text(record.payload)))
+                    bad(record, "log: damaged durable record");
+                break;
         }
     }
 

@@ -55,6 +55,12 @@ struct Fields {
 
 }  // namespace
 
+std::string encode_record(const DurableRecord& record) {
+    std::string out;
+    put_varint(out, record.position);
+    return out;
+}
+
 std::string encode_record(const SnapshotRecord& record) {
     std::string out;
     put_varint(out, static_cast<std::uint64_t>(record.created_ms));
@@ -90,6 +96,13 @@ std::string encode_record(const HostInfo& host) {
     put_map(out, host.tags);
     put_map(out, host.facts);
     return out;
+}
+
+Result<DurableRecord> decode_durable_record(std::string_view bytes) {
+    Fields fields{bytes};
+    const DurableRecord record{fields.varint()};
+    if (!fields.ok) return damaged("durable");
+    return record;
 }
 
 Result<SnapshotRecord> decode_snapshot(std::string_view bytes) {

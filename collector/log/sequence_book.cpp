@@ -94,6 +94,20 @@ void SequenceBook::insert(std::string_view host, std::uint64_t epoch, wire::Sequ
     it->set.insert_range(range);
 }
 
+void SequenceBook::keep(std::string_view host, const std::vector<std::uint64_t>& epochs) {
+    const auto it = hosts_.find(host);
+    if (it == hosts_.end()) return;
+    const auto unnamed = [&](const Epoch& entry) {
+        return std::find(epochs.begin(), epochs.end(), entry.epoch) == epochs.end();
+    };
+    auto& known = it->second;
+    const auto named = std::stable_partition(known.begin(), known.end(), unnamed);
+    const auto others = static_cast<std::size_t>(named - known.begin());
+    if (others > kUnnamedEpochs)
+        known.erase(known.begin(),
+                    known.begin() + static_cast<std::ptrdiff_t>(others - kUnnamedEpochs));
+}
+
 void SequenceBook::erase(std::string_view host, std::uint64_t epoch, wire::SequenceRange range) {
     const auto it = hosts_.find(host);
     if (it == hosts_.end()) return;

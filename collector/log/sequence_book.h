@@ -2,9 +2,9 @@
 // ranges.
 //
 // In normal life a set is one range that grows; the two lanes of the uplink and losses make a few
-// more. Bounded: the oldest epochs of a host and, past kRangesMax, the lowest ranges are given up
-// (a batch of theirs that is sent once more would be taken as new; agents do not keep batches that
-// long).
+// more. Bounded: the epochs of a host that were used longest ago and, past kRangesMax, the lowest
+// ranges are given up (a batch of theirs that is sent once more would be taken as new). With each
+// Hello an agent names the epochs of which it may still send, and those stay.
 #pragma once
 
 #include <cstdint>
@@ -39,12 +39,17 @@ class SequenceSet {
 
 class SequenceBook {
   public:
-    static constexpr std::size_t kEpochsPerHost = 4;
+    // The present one and as many earlier ones as a Hello can name.
+    static constexpr std::size_t kEpochsPerHost = wire::Limits{}.epochs_per_hello + 1;
+    // Of those that an agent does not name.
+    static constexpr std::size_t kUnnamedEpochs = 8;
 
     // All of the range.
     bool contains(std::string_view host, std::uint64_t epoch, wire::SequenceRange range) const;
     void insert(std::string_view host, std::uint64_t epoch, wire::SequenceRange range);
     void erase(std::string_view host, std::uint64_t epoch, wire::SequenceRange range);
+    // The host's agent may send batches of these epochs and of no others.
+    void keep(std::string_view host, const std::vector<std::uint64_t>& epochs);
     // Of one.
     bool contains(std::string_view host, std::uint64_t epoch, std::uint64_t sequence) const {
         return contains(host, epoch, wire::SequenceRange{sequence, sequence});

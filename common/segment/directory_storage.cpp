@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cerrno>
+#include <vector>
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -13,23 +14,15 @@ namespace ridgeline {
 
 namespace {
 
+constexpr std::size_t kWriteAgainBytes = 256U << 10;
+
 class DirectoryAppendFile final : public AppendFile {
   public:
     DirectoryAppendFile(UniqueFd fd, std::string name, std::uint64_t size)
         : fd_(std::move(fd)), name_(std::move(name)), size_(size) {}
 
     Result<void> append(std::span<const std::byte> bytes) override {
-        while (!bytes.empty()) {
-            const ssize_t n =
-                ::pwrite(fd_.get(), bytes.data(), bytes.size(), static_cast<off_t>(size_));
-            if (n < 0) {
-                if (errno == EINTR) continue;
-                return fail(errno_error(name_));
-            }
-            size_ += static_cast<std::uint64_t>(n);
-            bytes = bytes.subspan(static_cast<std::size_t>(n));
-        }
-        return {};
+        return write_at(size_, bytes);
     }
 
     Result<void> sync() override {
@@ -44,9 +37,36 @@ class DirectoryAppendFile final : public AppendFile {
         return {};
     }
 
+    Result<void> write_again(std::uint64_t from) override {
+        std::vector<std::byte> bytes(kWriteAgainBytes);
+        while (from < size_) {
+            const ssize_t n =
+                ::pread(fd_.get(), bytes.data(), bytes.size(), static_cast<off_t>(from));
+            if (n < 0 && errno == EINTR) continue;
+            if (n < 0) return fail(errno_error(name_));
+            if (n == 0) break;
+            RL_TRY(write_at(from, std::span(bytes).first(static_cast<std::size_t>(n))));
+            from += static_cast<std::uint64_t>(n);
+        }
+        return {};
+    }
+
     std::uint64_t size_bytes() const override { return size_; }
 
   private:
+    Result<void> write_at(std::uint64_t offset, std::span<const std::byte> bytes) {
+        while (!bytes.empty()) {
+            const ssize_t n =
+                ::pwrite(fd_.get(), bytes.data(), bytes.size(), static_cast<off_t>(offset));
+            if (n < 0 && errno == EINTR) continue;
+            if (n < 0) return fail(errno_error(name_));
+            offset += static_cast<std::uint64_t>(n);
+            bytes = bytes.subspan(static_cast<std::size_t>(n));
+            size_ = std::max(size_, offset);
+        }
+        return {};
+    }
+
     UniqueFd fd_;
     std::string name_;
     std::uint64_t size_;

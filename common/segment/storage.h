@@ -24,6 +24,10 @@ class AppendFile {
     virtual Result<void> append(std::span<const std::byte> bytes) = 0;
     virtual Result<void> sync() = 0;
     virtual Result<void> truncate_to(std::uint64_t size_bytes) = 0;
+    // Writes what the file holds from there on once more, unchanged. A failed sync of an earlier
+    // process may have left pages unwritten that the kernel calls clean: the next sync would
+    // succeed without them.
+    virtual Result<void> write_again(std::uint64_t from) = 0;
     virtual std::uint64_t size_bytes() const = 0;
 };
 

@@ -32,6 +32,28 @@ Result<TextMap> take_map(const ProtoMap& from, const Limits& limits) {
     return out;
 }
 
+template <class ProtoRanges>
+void put_ranges(const std::vector<SequenceRange>& from, ProtoRanges& to) {
+    for (const SequenceRange& range : from) {
+        auto& r = *to.Add();
+        r.set_first(range.first);
+        r.set_last(range.last);
+    }
+}
+
+template <class ProtoRanges>
+Result<std::vector<SequenceRange>> take_ranges(const ProtoRanges& from, const Limits& limits) {
+    if (static_cast<std::size_t>(from.size()) > limits.ranges_per_welcome)
+        return fail(Errc::limit, "welcome: too many ranges");
+    std::vector<SequenceRange> ranges;
+    for (const auto& range : from) {
+        if (range.first() > range.last())
+            return fail(Errc::corrupt, "welcome: a range ends before it begins");
+        ranges.push_back({range.first(), range.last()});
+    }
+    return ranges;
+}
+
 void put(const Hello& m, v1::Message& out) {
     auto& p = *out.mutable_hello();
     p.set_protocol_version(m.protocol_version);
@@ -47,6 +69,9 @@ void put(const Hello& m, v1::Message& out) {
     p.set_wall_ms(m.wall_ms);
     p.set_mono_ms(m.mono_ms);
     p.set_can_wait(m.can_wait);
+    for (const std::uint64_t epoch : m.earlier_epochs)
+        p.add_earlier_epochs(epoch);
+    p.set_dropped_batches(m.dropped_batches);
 }
 
 void put(const Welcome& m, v1::Message& out) {
@@ -55,10 +80,11 @@ void put(const Welcome& m, v1::Message& out) {
     p.set_collector_version(m.collector_version);
     p.set_credit(m.credit);
     p.set_server_wall_ms(m.server_wall_ms);
-    for (const SequenceRange& range : m.durable) {
-        auto& r = *p.add_durable();
-        r.set_first(range.first);
-        r.set_last(range.last);
+    put_ranges(m.durable, *p.mutable_durable());
+    for (const EpochDurable& earlier : m.earlier) {
+        auto& e = *p.add_earlier();
+        e.set_epoch(earlier.epoch);
+        put_ranges(earlier.durable, *e.mutable_durable());
     }
 }
 
@@ -140,22 +166,25 @@ Result<Message> take(const v1::Hello& p, const Limits& limits) {
     m.wall_ms = p.wall_ms();
     m.mono_ms = p.mono_ms();
     m.can_wait = p.can_wait();
+    if (static_cast<std::size_t>(p.earlier_epochs_size()) > limits.epochs_per_hello)
+        return fail(Errc::limit, "hello: too many earlier epochs");
+    m.earlier_epochs.assign(p.earlier_epochs().begin(), p.earlier_epochs().end());
+    m.dropped_batches = p.dropped_batches();
     return Message{std::move(m)};
 }
 
 Result<Message> take(const v1::Welcome& p, const Limits& limits) {
-    if (static_cast<std::size_t>(p.durable_size()) > limits.ranges_per_welcome) {
-        return fail(Errc::limit, "welcome: too many ranges");
-    }
+    if (static_cast<std::size_t>(p.earlier_size()) > limits.epochs_per_hello)
+        return fail(Errc::limit, "welcome: too many earlier epochs");
     Welcome m;
     m.protocol_version = p.protocol_version();
     m.collector_version = p.collector_version();
     m.credit = p.credit();
     m.server_wall_ms = p.server_wall_ms();
-    for (const auto& range : p.durable()) {
-        if (range.first() > range.last())
-            return fail(Errc::corrupt, "welcome: a range ends before it begins");
-        m.durable.push_back({range.first(), range.last()});
+    RL_ASSIGN_OR_RETURN(m.durable, take_ranges(p.durable(), limits));
+    for (const auto& e : p.earlier()) {
+        RL_ASSIGN_OR_RETURN(auto durable, take_ranges(e.durable(), limits));
+        m.earlier.push_back({e.epoch(), std::move(durable)});
     }
     return Message{std::move(m)};
 }

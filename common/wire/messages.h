@@ -16,7 +16,7 @@
 
 namespace ridgeline::wire {
 
-inline constexpr std::uint32_t kProtocolVersion = 1;
+inline constexpr std::uint32_t kProtocolVersion = 2;
 
 // What a decoder accepts at most; beyond it a message is Errc::limit. ZMQ_MAXMSGSIZE is
 // message_bytes.
@@ -28,6 +28,7 @@ struct Limits {
     std::size_t samples_per_batch = 2'000'000;
     std::size_t ticks_per_group = 100'000;
     std::size_t ranges_per_welcome = 10'000;
+    std::size_t epochs_per_hello = 63;  // earlier ones; a collector remembers these and the present
 };
 
 struct SequenceRange {
@@ -37,6 +38,11 @@ struct SequenceRange {
 };
 
 using TextMap = std::map<std::string, std::string>;
+
+struct EpochDurable {
+    std::uint64_t epoch = 0;
+    std::vector<SequenceRange> durable;  // ascending
+};
 
 struct Hello {
     std::uint32_t protocol_version = kProtocolVersion;
@@ -51,7 +57,9 @@ struct Hello {
     TextMap facts;
     std::int64_t wall_ms = 0;
     std::int64_t mono_ms = 0;
-    bool can_wait = false;  // knows what RejectReason::later asks of it
+    bool can_wait = false;                      // knows what RejectReason::later asks of it
+    std::vector<std::uint64_t> earlier_epochs;  // of which it may still send
+    std::uint64_t dropped_batches = 0;          // in this run, of any epoch
 };
 
 struct Welcome {
@@ -60,6 +68,7 @@ struct Welcome {
     std::uint32_t credit = 0;  // batches the agent may have in flight
     std::int64_t server_wall_ms = 0;
     std::vector<SequenceRange> durable;  // of the agent's epoch, ascending
+    std::vector<EpochDurable> earlier;   // of the earlier epochs it told of
 };
 
 // What is sealed once, spooled, sent and logged unchanged.

@@ -58,10 +58,15 @@ void add_messages(const Corpus& corpus) {
     hello.tags = {{"role", "web"}};
     hello.facts = {{"os", "Linux"}};
     corpus.add("wire_message", "hello", wire::encode(hello));
+    hello.earlier_epochs = {5, 6};
+    hello.dropped_batches = 3;
+    corpus.add("wire_message", "hello_of_a_later_run", wire::encode(hello));
     wire::Welcome welcome;
     welcome.credit = 16;
     welcome.durable = {{1, 5}, {7, 7}};
     corpus.add("wire_message", "welcome", wire::encode(welcome));
+    welcome.earlier = {{5, {{1, 2}}}, {6, {{1, 1}, {4, 4}}}};
+    corpus.add("wire_message", "welcome_of_a_later_run", wire::encode(welcome));
     const wire::BatchBody body{schema_hash(example_schema()), 1, 2, 10,
                                wire::encode_block(example_block())};
     corpus.add("wire_message", "batch",
@@ -149,6 +154,19 @@ void add_spools(const Corpus& corpus) {
     thinned.resolution_s = 10;
     thinned.thinned_samples = 12;
     corpus.add("spool", "thinned", packed + batch(5, thinned) + batch(6, body));
+    const auto numbered = [](std::uint64_t sequence, agent::BatchNumber number,
+                             const wire::BatchBody& of) {
+        const std::string bytes = wire::encode_body(of);
+        agent::ByteWriter out;
+        const std::uint8_t type = write_batch({sequence, number, bytes}, out);
+        return framed(type, as_text(out.bytes()));
+    };
+    corpus.add("spool", "two_runs",
+               packed + numbered(1, {7, 1}, body) + numbered(2, {7, 2}, body) +
+                   numbered(3, {8, 1}, body) + numbered(8, {8, 6}, thinned));
+    corpus.add(
+        "spool", "a_number_twice",
+        packed + numbered(1, {7, 1}, body) + numbered(2, {8, 1}, body) + numbered(3, {7, 1}, body));
     corpus.add("spool", "without_schema", batch(1, body) + framed(kBatchRecord, "short"));
     std::string many = packed;
     for (std::uint64_t sequence = 1; sequence <= 40; ++sequence)
@@ -182,6 +200,8 @@ void add_logs(const Corpus& corpus) {
     book.insert("web-1", 7, wire::SequenceRange{1, 2});
     corpus.add("log", "two_segments", one + framed(0, "") + snapshot(book) + context + batch(3));
     corpus.add("log", "doubled", one + batch(2));
+    corpus.add("log", "synced_between",
+               one + record(LogRecordType::durable, encode_record(DurableRecord{100})) + batch(3));
     corpus.add("log", "without_context", snapshot(book) + batch(1));
     corpus.add("log", "no_snapshot", context + batch(1));
 }

@@ -26,6 +26,7 @@ class MemoryAppendFile final : public AppendFile {
         bytes_->resize(static_cast<std::size_t>(size_bytes));
         return {};
     }
+    Result<void> write_again(std::uint64_t) override { return {}; }
     std::uint64_t size_bytes() const override { return bytes_->size(); }
 
   private:

@@ -126,7 +126,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     {
         auto spool = Spool::open(storage, kOptions);
         fuzz::expect(spool.has_value(), "and opened");
-        spool->begin_run();
         read_all(*spool);
         const std::uint64_t own = spool->append(one_batch());
         fuzz::expect(spool->holds(own), "it goes on");

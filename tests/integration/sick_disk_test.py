@@ -49,7 +49,9 @@ class SickDisk(harness.RidgelineTest):
         host = self.inspect("collector", collector.directory / "data" / "log")["hosts"][0]
         self.assertEqual(host["samples"], self.sealed(agent))
         self.assertEqual(host["doubled"], 0)
-        self.assertEqual([len(epoch["sequences"]) for epoch in host["epochs"]], [1], host)
+        for run in host["epochs"]:
+            self.assertEqual(len(run["sequences"]), 1, host)
+            self.assertEqual(run["sequences"][0][0], 1, host)
         self.assertEqual(self.inspect("agent", agent.directory / "spool")["files"][-1]["held"], 0)
 
     def test_full_spool(self):
@@ -106,7 +108,7 @@ class SickDisk(harness.RidgelineTest):
         spool.unlink()
         collector.start()
         agent.wait_for_log("the spool could be opened")
-        harness.wait_for(lambda: self.inspect("agent", spool)["epoch"], "the spool's epoch")
+        harness.wait_for(lambda: self.inspect("agent", spool)["epochs"], "batches in the spool")
         before = collector.hosts().get("a1", {}).get("samples", 0)
         harness.wait_for(lambda: collector.hosts().get("a1", {}).get("samples", 0) > before + 100, "more samples")
         agent.stop()
@@ -114,7 +116,7 @@ class SickDisk(harness.RidgelineTest):
         host = self.inspect("collector", collector.directory / "data" / "log")["hosts"][0]
         self.assertEqual(host["samples"], self.sealed(agent))
         self.assertEqual(host["doubled"], 0)
-        self.assertEqual(len(host["epochs"]), 2)  # memory's and the spool's own
+        self.assertEqual(len(host["epochs"]), 1)  # of the run, whether its batches were in memory or in the spool
 
     def test_full_log(self):
         collector = self.collector()

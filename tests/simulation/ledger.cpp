@@ -57,7 +57,15 @@ SampleId Ledger::find(std::size_t agent, double value) const {
     return static_cast<SampleId>(id);
 }
 
-void Ledger::read_from_log(std::size_t agent, const collector::LogBatch& batch, bool again) {
+void Ledger::read_from_log(std::size_t collector, std::size_t agent,
+                           const collector::LogBatch& batch, bool again) {
+    const unsigned own = 1U << collector;
+    Copies& copies = logged_[{agent, batch.epoch, batch.sequence}];
+    const auto under_this_number = [&](SampleId id) {
+        return std::any_of(copies.begin(), copies.end(), [&](const auto& copy) {
+            return std::binary_search(copy.second.begin(), copy.second.end(), id);
+        });
+    };
     SampleIds ids;
     for (std::size_t g = 0; g < batch.block.groups.size(); ++g) {
         const SampleGroup& group = batch.block.groups[g];
@@ -71,10 +79,15 @@ void Ledger::read_from_log(std::size_t agent, const collector::LogBatch& batch, 
                 if (series_[sample.series] != series || sample.stamp_ms != group.timestamps_ms[i])
                     throw Violation("in the log as " + series + " at " +
                                     std::to_string(group.timestamps_ms[i]) + ": " + describe(id));
-                bool& seen = again ? sample.read_again : sample.in_log;
-                if (seen) throw Violation("twice in the log: " + describe(id));
-                seen = true;
-                if (again && !sample.in_log)
+                unsigned& seen = again ? sample.read_again : sample.in_logs;
+                if ((seen & own) != 0) throw Violation("twice in the log: " + describe(id));
+                if (!again && seen != 0) {
+                    ++in_two_logs_;
+                    if (!under_this_number(id))
+                        throw Violation("in two logs under two numbers: " + describe(id));
+                }
+                seen |= own;
+                if (again && (sample.in_logs & own) == 0)
                     throw Violation("in the log, but its reader missed it: " + describe(id));
                 if (sample.fate != Fate::kept && sample.fate != Fate::delivered)
                     ++counted_but_delivered_;
@@ -84,8 +97,7 @@ void Ledger::read_from_log(std::size_t agent, const collector::LogBatch& batch, 
         }
     }
     std::sort(ids.begin(), ids.end());
-    const auto [known, added] =
-        logged_.try_emplace({agent, batch.epoch, batch.sequence}, std::move(ids));
+    const auto [known, added] = copies.try_emplace(collector, std::move(ids));
     if (added == again) {
         throw Violation("batch " + std::to_string(batch.sequence) + " of agent " +
                         std::to_string(agent) +
@@ -93,26 +105,28 @@ void Ledger::read_from_log(std::size_t agent, const collector::LogBatch& batch, 
     }
 }
 
-const SampleIds* Ledger::logged(std::size_t agent, std::uint64_t epoch,
-                                std::uint64_t sequence) const {
+const Ledger::Copies& Ledger::logged(std::size_t agent, std::uint64_t epoch,
+                                     std::uint64_t sequence) const {
+    static const Copies none;
     const auto found = logged_.find({agent, epoch, sequence});
-    return found == logged_.end() ? nullptr : &found->second;
+    return found == logged_.end() ? none : found->second;
 }
 
 void Ledger::must_have_been_read_again() const {
     for (std::size_t i = 0; i < samples_.size(); ++i) {
-        if (samples_[i].in_log && !samples_[i].read_again)
+        if (samples_[i].in_logs != samples_[i].read_again)
             throw Violation("was durable in the log, and is gone: " +
                             describe(static_cast<SampleId>(i)));
     }
 }
 
 bool Ledger::delivered(const SampleIds& ids) const {
-    return std::all_of(ids.begin(), ids.end(), [&](SampleId id) { return samples_[id].in_log; });
+    return std::all_of(ids.begin(), ids.end(),
+                       [&](SampleId id) { return samples_[id].in_logs != 0; });
 }
 
 void Ledger::set_fate(SampleId id, Fate fate) {
-    if (samples_[id].in_log) {
+    if (samples_[id].in_logs != 0) {
         ++counted_but_delivered_;
         return;
     }
@@ -120,7 +134,7 @@ void Ledger::set_fate(SampleId id, Fate fate) {
 }
 
 void Ledger::came_back(SampleId id) {
-    if (!samples_[id].in_log) move(samples_[id], Fate::kept);
+    if (samples_[id].in_logs == 0) move(samples_[id], Fate::kept);
 }
 
 void Ledger::move(Sample& sample, Fate to) {

@@ -40,13 +40,16 @@ class Ledger {
     // The sample that has this value; Violation when there is none or it is of another agent.
     SampleId find(std::size_t agent, double value) const;
 
-    // A batch that a reader of the log was given, `again` when the whole log is read from its
-    // beginning. Checks series, stamps and values, and that nothing comes twice.
-    void read_from_log(std::size_t agent, const collector::LogBatch& batch, bool again);
+    // A batch that a reader of a collector's log was given, `again` when the whole log is read from
+    // its beginning. Checks series, stamps and values, that nothing comes twice in one log, and in
+    // two logs under the same number alone.
+    void read_from_log(std::size_t collector, std::size_t agent, const collector::LogBatch& batch,
+                       bool again);
     void must_have_been_read_again() const;
 
-    // What the log has, durable, under this number; nullptr: nothing.
-    const SampleIds* logged(std::size_t agent, std::uint64_t epoch, std::uint64_t sequence) const;
+    // What the logs have, durable, under this number, by collector.
+    using Copies = std::map<std::size_t, SampleIds>;
+    const Copies& logged(std::size_t agent, std::uint64_t epoch, std::uint64_t sequence) const;
 
     Fate fate(SampleId id) const { return samples_[id].fate; }
     bool delivered(const SampleIds& ids) const;
@@ -59,6 +62,7 @@ class Ledger {
     std::size_t count(Fate fate) const { return counts_[static_cast<std::size_t>(fate)]; }
     // Counted as dropped or lost, but in the log all the same.
     std::size_t counted_but_delivered() const { return counted_but_delivered_; }
+    std::size_t in_two_logs() const { return in_two_logs_; }
     std::string describe(SampleId id) const;
 
   private:
@@ -68,17 +72,18 @@ class Ledger {
         std::int64_t stamp_ms;
         double value;
         Fate fate = Fate::kept;
-        bool in_log = false;
-        bool read_again = false;
+        unsigned in_logs = 0;  // a bit for each collector
+        unsigned read_again = 0;
     };
     void move(Sample& sample, Fate to);
 
     std::vector<Sample> samples_;
     std::vector<std::string> series_;
     std::map<std::string, std::uint32_t, std::less<>> series_ids_;
-    std::map<std::tuple<std::size_t, std::uint64_t, std::uint64_t>, SampleIds> logged_;
+    std::map<std::tuple<std::size_t, std::uint64_t, std::uint64_t>, Copies> logged_;
     std::array<std::size_t, kFates> counts_{};
     std::size_t counted_but_delivered_ = 0;
+    std::size_t in_two_logs_ = 0;
 };
 
 }  // namespace ridgeline::sim

@@ -5,6 +5,7 @@
 #include <numeric>
 #include <utility>
 
+#include "agent/pipeline/rendezvous.h"
 #include "common/wire/block_codec.h"
 #include "common/wire/messages.h"
 
@@ -24,15 +25,29 @@ std::uint64_t sum(const auto& numbers) {
     return std::accumulate(std::begin(numbers), std::end(numbers), std::uint64_t{0});
 }
 
+// As an agent with the endpoints collector-0, collector-1, … would.
+std::vector<Network*> in_order(std::vector<Network*> networks, std::string_view host_id) {
+    std::map<std::string, Network*> by_endpoint;
+    std::vector<std::string> endpoints;
+    for (std::size_t i = 0; i < networks.size(); ++i) {
+        endpoints.push_back("collector-" + std::to_string(i));
+        by_endpoint[endpoints.back()] = networks[i];
+    }
+    std::vector<Network*> ordered;
+    for (const std::string& endpoint : agent::rendezvous_order(std::move(endpoints), host_id))
+        ordered.push_back(by_endpoint[endpoint]);
+    return ordered;
+}
+
 }  // namespace
 
-SimAgent::SimAgent(World& world, Ledger& ledger, Network& network, std::size_t index,
+SimAgent::SimAgent(World& world, Ledger& ledger, std::vector<Network*> networks, std::size_t index,
                    AgentOptions options)
     : world_(&world),
       ledger_(&ledger),
-      network_(&network),
       index_(index),
       name_("agent-" + std::to_string(index)),
+      networks_(in_order(std::move(networks), name_)),
       options_(options),
       clock_(world),
       disk_(world, name_) {
@@ -83,7 +98,9 @@ void SimAgent::boot() {
     unreadable_ = disk_.unreadable();
     // Kept out of run_ until the books are opened, so that a death meanwhile changes nothing in
     // them.
+    disk_.sync_failures_lose_pages(false);
     auto spool = agent::Spool::open(disk_, options_.spool);
+    disk_.sync_failures_lose_pages(true);
     if (!spool) {
         world_->say(name_, "cannot start: ", spool.error().context);
         return;
@@ -191,7 +208,7 @@ void SimAgent::add_round(SimSource& source, const SampleInstant& at) {
     if (const auto sealed = run_->batcher->end_round(clock_.wall_now(), clock_.mono_now()))
         spool_batch(*sealed, before);
     if (const auto round = run_->batcher->last_round())
-        run_->head->add(*round, run_->batcher->schema(), run_->spool->next_sequence());
+        run_->head->add(*round, run_->batcher->schema(), run_->spool->next_number());
 }
 
 void SimAgent::journal() {
@@ -233,8 +250,9 @@ void SimAgent::sync_spool() {
     run_->sync_busy = true;
     // "Makes everything appended so far durable": all that is in the files now.
     auto covered = std::make_shared<std::set<std::uint64_t>>();
-    const std::uint64_t in_memory = run_->spool->stats().memory_batches;
-    for (auto next = run_->spool->next_held(0); next; next = run_->spool->next_held(*next + 1))
+    const std::uint64_t in_memory = work->complete() ? run_->spool->stats().memory_batches : 0;
+    for (auto next = run_->spool->next_held(0); next && work->complete();
+         next = run_->spool->next_held(*next + 1))
         covered->insert(*next);
     for (std::uint64_t i = 0; i < in_memory; ++i)
         covered->erase(std::prev(covered->end()));
@@ -242,19 +260,31 @@ void SimAgent::sync_spool() {
     // On a worker thread, while the loop goes on.
     later(world_->between(0, options_.sync_takes_ms_max), "sync", [this, work, result, covered] {
         *result = work->run();
+        run_->hole = !*result;
         world_->say(name_, "synced", result->has_value() ? "" : ": " + result->error().context);
         later(world_->between(0, options_.sync_takes_ms_max), "synced", [this, result, covered] {
             run_->sync_busy = false;
             run_->spool->on_synced(*result);
+            if (run_->hole) taint();
+            run_->hole = false;
             for (auto& [sequence, kept] : held_) {
-                if (!*result && !kept.synced) kept.tainted = true;
                 if (*result && !kept.tainted && covered->contains(sequence)) kept.synced = true;
             }
         });
     });
 }
 
+// An fsync failed: whatever was not synced before may be gone, and what is appended until the spool
+// hears of it lies behind that.
+void SimAgent::taint() {
+    for (Batches* batches : {&held_, &fresh_}) {
+        for (auto& [sequence, kept] : *batches)
+            kept.tainted = kept.tainted || !kept.synced;
+    }
+}
+
 void SimAgent::connect() {
+    if (std::exchange(run_->move_on, false)) ++run_->attempt;
     Network::Ends ends;
     const auto on_loop = [this](const char* what, std::function<void()> run) {
         return [this, life = life_, what, run = std::move(run)] {
@@ -272,16 +302,20 @@ void SimAgent::connect() {
     };
     ends.on_disconnected = [this, life = life_](std::string_view why) {
         if (life == life_ && run_)
-            event("disconnected", [&] { carry_out(run_->session->on_disconnected(why)); });
+            event("disconnected", [&] {
+                run_->move_on = !run_->established;
+                carry_out(run_->session->on_disconnected(why));
+            });
     };
-    run_->connection = network_->connect(index_, std::move(ends));
+    run_->connection = network().connect(index_, std::move(ends));
 }
 
 void SimAgent::carry_out(agent::UplinkActions actions) {
     if (actions.reconnect_in) {
         world_->say(name_, "no uplink: ", run_->session->stats().last_error, "; again in ",
                     actions.reconnect_in->count(), " ms");
-        network_->close(run_->connection);
+        run_->move_on = run_->move_on || actions.try_another;
+        network().close(run_->connection);
         run_->connection.clear();
         run_->established = false;
         later(actions.reconnect_in->count(), "connect", [this] {
@@ -291,9 +325,8 @@ void SimAgent::carry_out(agent::UplinkActions actions) {
     }
     for (std::string& message : actions.send) {
         watch_sent(message);
-        network_->send(run_->connection, std::move(message));
+        network().send(run_->connection, std::move(message));
     }
-    if (actions.seal_batch) seal();
 }
 
 void SimAgent::watch_sent(std::string_view bytes) {
@@ -301,9 +334,17 @@ void SimAgent::watch_sent(std::string_view bytes) {
     if (!message) throw Violation("sends what cannot be decoded");
     const auto* batch = std::get_if<wire::Batch>(&*message);
     if (batch == nullptr) return;
-    world_->say(name_, "sends ", batch->sequence, batch->backlog ? " (backlog)" : "");
-    const SampleIds* logged = ledger_->logged(index_, batch->epoch, batch->sequence);
-    if (logged != nullptr && *logged != decode(batch->sequence)) {
+    const auto sequence = run_->spool->sequence_of({batch->epoch, batch->sequence});
+    if (!sequence) throw Violation("sends a batch that it does not know");
+    world_->say(name_, "sends ", *sequence, " as ", batch->sequence, " of ", batch->epoch % 1000,
+                batch->backlog ? " (backlog)" : "");
+    const Ledger::Copies& copies = ledger_->logged(index_, batch->epoch, batch->sequence);
+    if (copies.empty()) return;
+    const auto ids = decode_if_whole(*sequence);
+    if (!ids) return;
+    for (const auto& [collector, logged] : copies) {
+        // A head journal can be short of the last rounds of the batch that it was of.
+        if (std::includes(logged.begin(), logged.end(), ids->begin(), ids->end())) continue;
         throw Violation("batch " + std::to_string(batch->sequence) +
                         " is sent under a number that the log has for another");
     }
@@ -317,6 +358,14 @@ SimAgent::Drops SimAgent::drops() const {
 }
 
 SampleIds SimAgent::decode(std::uint64_t sequence) {
+    auto ids = decode_if_whole(sequence);
+    if (!ids) throw Violation("batch " + std::to_string(sequence) + " has lost its schema");
+    return std::move(*ids);
+}
+
+// nullopt: a failed sync took its schema, without which nobody can read it; told by the collector,
+// the agent drops and counts it.
+std::optional<SampleIds> SimAgent::decode_if_whole(std::uint64_t sequence) {
     const SimDisk::Truce truce(disk_);
     const auto body = run_->spool->read(sequence);
     if (!body)
@@ -324,8 +373,7 @@ SampleIds SimAgent::decode(std::uint64_t sequence) {
                         " cannot be read: " + body.error().context);
     const auto decoded = wire::decode_body(*body, wire::Limits{});
     const auto schema_bytes = run_->spool->schema(decoded->schema_hash);
-    if (!schema_bytes)
-        throw Violation("batch " + std::to_string(sequence) + " has lost its schema");
+    if (!schema_bytes) return std::nullopt;
     const auto schema = wire::decode_schema(*schema_bytes, wire::Limits{});
     const auto block = wire::decode_block(decoded->columns, *schema, wire::Limits{});
     if (!block) throw Violation("batch " + std::to_string(sequence) + " is damaged");
@@ -356,24 +404,10 @@ void SimAgent::balance() {
     all.merge(fresh_);
     if (!fresh_.empty()) throw Violation("a number given out twice");
 
-    std::vector<std::uint64_t> appeared;
     for (auto next = spool.next_held(0); next; next = spool.next_held(*next + 1)) {
-        if (auto kept = all.extract(*next)) {
-            held_.insert(std::move(kept));
-        } else {
-            appeared.push_back(*next);
-        }
-    }
-    for (const std::uint64_t sequence : appeared) {
-        SampleIds ids = decode(sequence);
-        auto old = std::find_if(all.begin(), all.end(),
-                                [&](const auto& entry) { return entry.second.ids == ids; });
-        // Unless it was dropped at once, the batch it was before is gone now.
-        if (old == all.end())
-            throw Violation("batch " + std::to_string(sequence) + " from nowhere");
-        world_->say(name_, "renumbered ", old->first, " to ", sequence);
-        all.erase(old);
-        held_[sequence] = {std::move(ids), false, false, false};
+        auto kept = all.extract(*next);
+        if (!kept) throw Violation("batch " + std::to_string(*next) + " from nowhere");
+        held_.insert(std::move(kept));
     }
     auto newest = held_.rbegin();
     std::uint64_t in_memory = spool.stats().memory_batches;
@@ -427,6 +461,7 @@ void SimAgent::died(bool power) {
     ++life_;
     disk_.disarm();
     if (run_) {
+        if (run_->hole) taint();
         Before before;
         before.dropped_unsaid = sum(drops()) - sum(drops_);
         before.batches = std::move(held_);
@@ -437,7 +472,7 @@ void SimAgent::died(bool power) {
         before.head_sound = refused() == head_refusals_;
         before.power = power;
         before_ = std::move(before);
-        if (!run_->connection.empty()) network_->close(run_->connection);
+        if (!run_->connection.empty()) network().close(run_->connection);
         run_.reset();
     } else if (before_) {
         before_->power = before_->power || power;
@@ -460,6 +495,10 @@ void SimAgent::compare_with_before(Batches& now) {
         there.insert(kept.ids.begin(), kept.ids.end());
     const bool power = before_->power;
     std::uint64_t unsaid = before_->dropped_unsaid;
+    // A batch that was let go, and is here again: nobody kept an eye on its bytes.
+    for (auto& [sequence, kept] : now) {
+        if (!before_->batches.contains(sequence)) kept.tainted = disk_.lost_pages();
+    }
     for (auto& [sequence, kept] : before_->batches) {
         // What is known of a batch's bytes holds for them in the next run, too.
         if (const auto same = now.find(sequence);
@@ -526,7 +565,9 @@ void SimAgent::stop_and_start_again() {
         run_->stopping = true;
         seal();
         run_->spool->retry();
-        run_->spool->on_synced(run_->spool->take_unsynced().run());
+        const auto synced = run_->spool->take_unsynced().run();
+        run_->spool->on_synced(synced);
+        if (!synced) taint();
         later(world_->between(0, kFarewellMs), "stopped", [this] { throw Killed{false}; });
     });
 }
@@ -541,7 +582,8 @@ bool SimAgent::drained() const {
 }
 
 void SimAgent::reconnect() {
-    network_->reset(index_);
+    for (Network* network : networks_)
+        network->reset(index_);
 }
 
 std::string SimAgent::state() const {

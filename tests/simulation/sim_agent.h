@@ -39,7 +39,8 @@ struct AgentOptions {
 
 class SimAgent {
   public:
-    SimAgent(World& world, Ledger& ledger, Network& network, std::size_t index,
+    // `networks`: to each of the collectors.
+    SimAgent(World& world, Ledger& ledger, std::vector<Network*> networks, std::size_t index,
              AgentOptions options);
 
     void start();
@@ -81,8 +82,11 @@ class SimAgent {
         std::optional<agent::UplinkSession> session;
         std::string connection;  // empty: none
         bool established = false;
+        std::size_t attempt = 0;  // which of the collectors
+        bool move_on = false;
         std::uint64_t schema_hash = 0;
         bool sync_busy = false;
+        bool hole = false;  // a sync failed, and the spool does not know yet
         MonoTime synced_at;
         bool stopping = false;
     };
@@ -112,9 +116,11 @@ class SimAgent {
     void seal();
     void spool_batch(const agent::SealedBatch& batch, std::size_t count);
     void sync_spool();
+    void taint();
     // As in uplink.cpp.
     void connect();
     void carry_out(agent::UplinkActions actions);
+    Network& network() { return *networks_[run_->attempt % networks_.size()]; }
 
     void emit(SimSource& source, std::int64_t stamp_ms, SampleIds& ids);
     void watch_sent(std::string_view bytes);
@@ -122,6 +128,7 @@ class SimAgent {
     void balance();
     Batches read_spool();
     SampleIds decode(std::uint64_t sequence);
+    std::optional<SampleIds> decode_if_whole(std::uint64_t sequence);
     void compare_with_before(Batches& now);
     Drops drops() const;
     std::uint64_t refused() const { return disk_.refusals() + disk_.unreadable(); }
@@ -129,9 +136,9 @@ class SimAgent {
 
     World* world_;
     Ledger* ledger_;
-    Network* network_;
     std::size_t index_;
     std::string name_;
+    std::vector<Network*> networks_;  // in the order in which it tries them
     AgentOptions options_;
     NodeClock clock_;
     SimDisk disk_;

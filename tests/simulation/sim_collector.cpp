@@ -16,12 +16,15 @@ std::size_t agent_of(std::string_view host) {
 
 }  // namespace
 
-SimCollector::SimCollector(World& world, Ledger& ledger, CollectorOptions options)
+SimCollector::SimCollector(World& world, Ledger& ledger, std::size_t index,
+                           CollectorOptions options)
     : world_(&world),
       ledger_(&ledger),
+      index_(index),
+      name_("collector-" + std::to_string(index)),
       options_(options),
       clock_(world),
-      disk_(world, "collector") {}
+      disk_(world, name_) {}
 
 void SimCollector::event(const char* what, const std::function<void()>& run) {
     try {
@@ -29,7 +32,7 @@ void SimCollector::event(const char* what, const std::function<void()>& run) {
     } catch (const Killed& killed) {
         died(killed.power);
     } catch (const Violation& violation) {
-        throw Violation(std::string("collector, ") + what + ": " + violation.what());
+        throw Violation(name_ + ", " + what + ": " + violation.what());
     }
 }
 
@@ -41,7 +44,8 @@ void SimCollector::later(Millis delay, const char* what, std::function<void()> r
 
 void SimCollector::start() {
     if (run_) return;
-    world_->say("collector", "starts");
+    if (away_until_ > world_->now()) return start_in(kRestartMs);
+    world_->say(name_, "starts");
     event("start", [this] { boot(); });
     if (!run_) start_in(kRestartMs);
 }
@@ -56,11 +60,9 @@ void SimCollector::start_in(Millis delay) {
 
 void SimCollector::boot() {
     ++life_;
-    disk_.sync_failures_lose_pages(false);
     auto log = collector::Log::open(disk_, options_.log, clock_);
-    disk_.sync_failures_lose_pages(true);
     if (!log) {
-        world_->say("collector", "cannot start: ", log.error().context);
+        world_->say(name_, "cannot start: ", log.error().context);
         return;
     }
     run_.emplace();
@@ -69,8 +71,8 @@ void SimCollector::boot() {
     if (read_to_ > run_->log->end_position())
         throw Violation("the log ends before what its reader has read");
     run_->reader = run_->log->open_reader(read_to_);
-    world_->say("collector", "is up: log ", run_->log->oldest_position(), "..",
-                run_->log->end_position(), ", cut off ", run_->log->stats().torn_bytes);
+    world_->say(name_, "is up: log ", run_->log->oldest_position(), "..", run_->log->end_position(),
+                ", cut off ", run_->log->stats().torn_bytes);
     pump();
 }
 
@@ -89,12 +91,12 @@ void SimCollector::send(const std::vector<collector::Outgoing>& outgoing) {
     for (const collector::Outgoing& reply : outgoing) {
         if (const auto* ack = std::get_if<wire::Ack>(&reply.message)) {
             for (const std::uint64_t sequence : ack->sequences)
-                world_->say("collector", reply.connection, ": ack ", sequence);
+                world_->say(name_, reply.connection, ": ack ", sequence);
         } else if (const auto* reject = std::get_if<wire::Reject>(&reply.message)) {
-            world_->say("collector", reply.connection, ": reject ", reject->sequence, ", ",
+            world_->say(name_, reply.connection, ": reject ", reject->sequence, ", ",
                         reject->detail);
         } else if (const auto* welcome = std::get_if<wire::Welcome>(&reply.message)) {
-            world_->say("collector", reply.connection, ": welcome, durable up to ",
+            world_->say(name_, reply.connection, ": welcome, durable up to ",
                         welcome->durable.empty() ? 0 : welcome->durable.back().last);
         }
         network_->reply(reply.connection, wire::encode(reply.message));
@@ -115,7 +117,7 @@ void SimCollector::sync() {
         *result = ticket->run();
         later(world_->between(0, options_.sync_takes_ms_max), "synced", [this, ticket, result] {
             run_->log->finish_sync(*ticket, *result);
-            world_->say("collector", "log durable up to ", run_->log->durable_position(),
+            world_->say(name_, "log durable up to ", run_->log->durable_position(),
                         result->has_value() ? "" : ": " + result->error().context);
             std::vector<collector::Outgoing> outgoing;
             if (!*result) run_->ingest->on_sync_failed();
@@ -134,7 +136,7 @@ void SimCollector::pump() {
         const auto batch = run_->reader->next();
         if (!batch) throw Violation("the log cannot be read: " + batch.error().context);
         if (!*batch) break;
-        ledger_->read_from_log(agent_of((*batch)->host->host_id), **batch, false);
+        ledger_->read_from_log(index_, agent_of((*batch)->host->host_id), **batch, false);
     }
     read_to_ = run_->reader->position();
     if (run_->reader->stats().bytes_fell_off > 0) throw Violation("the log lost what was unread");
@@ -147,15 +149,20 @@ void SimCollector::read_again() {
         const auto batch = reader->next();
         if (!batch) throw Violation("the log cannot be read: " + batch.error().context);
         if (!*batch) break;
-        ledger_->read_from_log(agent_of((*batch)->host->host_id), **batch, true);
+        ledger_->read_from_log(index_, agent_of((*batch)->host->host_id), **batch, true);
     }
-    ledger_->must_have_been_read_again();
 }
 
 void SimCollector::crash(bool power) {
     if (!run_) return;
-    world_->say("collector", power ? "POWER CUT" : "KILLED");
+    world_->say(name_, power ? "POWER CUT" : "KILLED");
     died(power);
+}
+
+void SimCollector::go_away(Millis ms) {
+    world_->say(name_, "is away for ", ms, " ms");
+    away_until_ = world_->now() + ms;
+    crash(false);
 }
 
 void SimCollector::died(bool power) {

@@ -27,13 +27,16 @@ struct CollectorOptions {
 
 class SimCollector {
   public:
-    SimCollector(World& world, Ledger& ledger, CollectorOptions options);
+    SimCollector(World& world, Ledger& ledger, std::size_t index, CollectorOptions options);
 
     void attach(Network& network) { network_ = &network; }
     void start();
     bool running() const { return run_.has_value(); }
     void on_message(std::string_view connection, std::size_t agent, std::string_view bytes);
     void crash(bool power);
+    // Dead, and for so long nobody starts it again.
+    void go_away(Millis ms);
+    void come_back() { away_until_ = 0; }
     // From here on its fsyncs take no time to speak of.
     void hurry() { options_.sync_takes_ms_max = 5; }
     // The whole log, from its beginning.
@@ -41,6 +44,7 @@ class SimCollector {
 
     SimDisk& disk() { return disk_; }
     NodeClock& clock() { return clock_; }
+    const std::string& name() const { return name_; }
     std::uint64_t deaths() const { return deaths_; }
 
   private:
@@ -63,6 +67,8 @@ class SimCollector {
 
     World* world_;
     Ledger* ledger_;
+    std::size_t index_;
+    std::string name_;
     Network* network_ = nullptr;
     CollectorOptions options_;
     NodeClock clock_;
@@ -71,6 +77,7 @@ class SimCollector {
     std::uint64_t life_ = 0;
     std::uint64_t deaths_ = 0;
     bool start_due_ = false;
+    Millis away_until_ = 0;
     collector::LogPosition read_to_ = 0;  // as a sink saves it
 };
 

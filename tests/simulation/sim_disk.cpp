@@ -41,6 +41,7 @@ class SimDisk::Append final : public AppendFile {
         if (refuses && disk_->refusal_ == Refusal::read_only) fits = 0;
         if (fits > 0) {
             Change change{false,
+                          false,
                           file_->cached.size(),
                           {bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(fits)}};
             apply(change, file_->cached);
@@ -75,10 +76,25 @@ class SimDisk::Append final : public AppendFile {
             (disk_->refusal_ == Refusal::failing || disk_->refusal_ == Refusal::read_only)) {
             return disk_->refused(name_, disk_->refusal_ == Refusal::failing ? EIO : EROFS);
         }
-        Change change{true, size, {}};
+        Change change{true, false, size, {}};
         apply(change, file_->cached);
         file_->unsynced.push_back(std::move(change));
         if (dies) disk_->die("truncation of " + name_ + ", done");
+        return {};
+    }
+
+    Result<void> write_again(std::uint64_t from) override {
+        const bool dies = disk_->dies_here();
+        if (dies && disk_->world_->chance(50)) disk_->die("rewriting of " + name_);
+        if (!disk_->works() &&
+            (disk_->refusal_ == Refusal::failing || disk_->refusal_ == Refusal::read_only)) {
+            return disk_->refused(name_, disk_->refusal_ == Refusal::failing ? EIO : EROFS);
+        }
+        if (from < file_->cached.size()) {
+            const auto begin = file_->cached.begin() + static_cast<std::ptrdiff_t>(from);
+            file_->unsynced.push_back({false, true, from, {begin, file_->cached.end()}});
+        }
+        if (dies) disk_->die("rewriting of " + name_ + ", done");
         return {};
     }
 
@@ -88,8 +104,10 @@ class SimDisk::Append final : public AppendFile {
     // What fsyncgate taught: after a failed fsync the pages count as clean, written or not, and the
     // next fsync succeeds without them.
     void lose_dirty_pages() {
+        disk_->lost_pages_ = true;
         for (Change& change : file_->unsynced) {
             const bool lost = !change.truncates && disk_->world_->chance(50);
+            if (lost && change.in_place) continue;  // as it was
             if (lost) std::fill(change.bytes.begin(), change.bytes.end(), std::byte{0});
             apply(change, file_->platter);
             if (lost && disk_->failed_sync_drops_) apply(change, file_->cached);
@@ -185,7 +203,7 @@ void SimDisk::lose_power(File& file) {
                 world_->between(0, static_cast<Millis>(change.bytes.size()))));
         }
         apply(change, file.platter);
-        if (change.truncates || !world_->chance(10)) continue;
+        if (change.truncates || change.in_place || !world_->chance(10)) continue;
         // A page that was not written yet, although the size of the file was.
         const std::size_t page = change.offset / kPageBytes * kPageBytes;
         const std::size_t from = std::max<std::size_t>(page, change.offset);

@@ -52,6 +52,8 @@ class SimDisk final : public Storage {
     void sync_failures_lose_pages(bool lose) { failed_syncs_lose_ = lose; }
     bool drops_pages() const { return failed_sync_drops_; }
 
+    bool lost_pages() const { return lost_pages_; }
+
     // Refused changes and syncs so far.
     std::uint64_t refusals() const { return refusals_; }
     std::uint64_t unreadable() const { return unreadable_; }  // refused reads
@@ -80,6 +82,7 @@ class SimDisk final : public Storage {
   private:
     struct Change {
         bool truncates = false;
+        bool in_place = false;     // the same bytes again
         std::uint64_t offset = 0;  // or the size to cut to
         Bytes bytes;
     };
@@ -125,6 +128,7 @@ class SimDisk final : public Storage {
     std::uint64_t refusals_ = 0;
     std::uint64_t unreadable_ = 0;
     bool failed_syncs_lose_ = true;
+    bool lost_pages_ = false;
 };
 
 }  // namespace ridgeline::sim

@@ -20,7 +20,7 @@ bool is_batch(std::string_view bytes) {
 }  // namespace
 
 std::string Network::connect(std::size_t agent, Ends ends) {
-    std::string name = "c" + std::to_string(++made_) + "-a" + std::to_string(agent);
+    std::string name = prefix_ + std::to_string(++made_) + "-a" + std::to_string(agent);
     const auto connection = std::make_shared<Connection>();
     connection->agent = agent;
     connection->ends = std::move(ends);

@@ -1,4 +1,4 @@
-// The network between agents and the collector, as ZeroMQ over TCP shows it: on one connection
+// The network between agents and one collector, as ZeroMQ over TCP shows it: on one connection
 // messages arrive in order or not at all, and a connection that dies takes what is under way with
 // it, or lets what was in buffers arrive late. The collector never hears of a connection's end.
 //
@@ -29,9 +29,10 @@ class Network {
     using ToCollector =
         std::function<void(std::string_view connection, std::size_t agent, std::string_view bytes)>;
 
-    Network(World& world, std::size_t agents, ToCollector to_collector,
+    Network(World& world, std::size_t collector, std::size_t agents, ToCollector to_collector,
             std::function<bool()> collector_is_up)
         : world_(&world),
+          prefix_(1, static_cast<char>('a' + collector)),
           to_collector_(std::move(to_collector)),
           collector_is_up_(std::move(collector_is_up)),
           partitioned_(agents, false) {}
@@ -73,6 +74,7 @@ class Network {
                   Millis extra);
 
     World* world_;
+    std::string prefix_;  // of its connections' names
     ToCollector to_collector_;
     std::function<bool()> collector_is_up_;
     std::vector<bool> partitioned_;

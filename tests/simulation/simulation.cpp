@@ -31,6 +31,7 @@ enum class Fault : std::uint8_t {
     disk_collector,
     sync_agent,
     sync_collector,
+    away_collector,
     read_agent,
     reset,
     partition,
@@ -44,16 +45,15 @@ enum class Fault : std::uint8_t {
     stop,
 };
 constexpr std::array kFaultNames = {
-    "kill_agent",     "power_agent",    "kill_collector", "power_collector",
-    "disk_agent",     "disk_collector", "sync_agent",     "sync_collector",
-    "read_agent",     "reset",          "partition",      "slow_network",
-    "duplicates",     "disorder",       "lost_replies",   "step_agent",
-    "step_collector", "reload",         "stop",
+    "kill_agent",     "power_agent",  "kill_collector", "power_collector", "disk_agent",
+    "disk_collector", "sync_agent",   "sync_collector", "away_collector",  "away_collector",
+    "read_agent",     "reset",        "partition",      "slow_network",    "duplicates",
+    "disorder",       "lost_replies", "step_agent",     "step_collector",  "reload",
+    "stop",
 };
 
-// An agent that dies while its disk refuses can lose what only its memory knew, among it which
-// numbers it gave out; and repeated power cuts of an agent still break promises: see README.md.
-// Such runs are made on request.
+// Agents that lose power, or die while their disks refuse, lose much in a run. The others, without
+// such, come to where little may be missing.
 bool is_sick_agent_disk(Fault fault) {
     return fault == Fault::disk_agent || fault == Fault::sync_agent || fault == Fault::read_agent;
 }
@@ -91,7 +91,9 @@ class Simulation {
             outcome.counts["deaths of agents"] += agent->deaths();
             outcome.counts["samples that came back"] += agent->came_back();
         }
-        if (collector_) outcome.counts["deaths of collectors"] = collector_->deaths();
+        for (const auto& to : collectors_)
+            outcome.counts["deaths of collectors"] += to->deaths();
+        outcome.counts["samples in the logs of two collectors"] = ledger_.in_two_logs();
         outcome.trace = world_.trace();
         return outcome;
     }
@@ -105,15 +107,21 @@ class Simulation {
         collector.limits.schemas_per_host = static_cast<std::size_t>(world_.between(1, 8));
         collector.sync_interval_ms = world_.one_of<Millis>({0, 50, 1'000});
         collector.sync_takes_ms_max = world_.one_of<Millis>({0, 20, 500, 20'000});
-        collector_ = std::make_unique<SimCollector>(world_, ledger_, collector);
         const auto agents = static_cast<std::size_t>(world_.between(1, 3));
-        network_ = std::make_unique<Network>(
-            world_, agents,
-            [this](std::string_view connection, std::size_t agent, std::string_view bytes) {
-                collector_->on_message(connection, agent, bytes);
-            },
-            [this] { return collector_->running(); });
-        collector_->attach(*network_);
+        const auto collectors = world_.one_of<std::size_t>({1, 1, 1, 2, 2, 3});
+        std::vector<Network*> networks;
+        for (std::size_t i = 0; i < collectors; ++i) {
+            collectors_.push_back(std::make_unique<SimCollector>(world_, ledger_, i, collector));
+            SimCollector& to = *collectors_.back();
+            networks_.push_back(std::make_unique<Network>(
+                world_, i, agents,
+                [&to](std::string_view connection, std::size_t agent, std::string_view bytes) {
+                    to.on_message(connection, agent, bytes);
+                },
+                [&to] { return to.running(); }));
+            networks.push_back(networks_.back().get());
+            to.attach(*networks_.back());
+        }
         for (std::size_t i = 0; i < agents; ++i) {
             AgentOptions options;
             // From roomy to so tight that an outage of a minute fills it.
@@ -125,9 +133,10 @@ class Simulation {
             options.sources = static_cast<std::size_t>(world_.between(1, 3));
             options.series_per_source = static_cast<std::size_t>(world_.between(1, 4));
             options.schema_change_percent = world_.one_of<unsigned>({0, 1, 10});
-            agents_.push_back(std::make_unique<SimAgent>(world_, ledger_, *network_, i, options));
+            agents_.push_back(std::make_unique<SimAgent>(world_, ledger_, networks, i, options));
         }
-        collector_->start();
+        for (const auto& to : collectors_)
+            to->start();
         for (const auto& agent : agents_)
             agent->start();
     }
@@ -161,6 +170,7 @@ class Simulation {
     void inflict(Fault fault) {
         ++counts_[std::string("fault ") + kFaultNames[static_cast<std::size_t>(fault)]];
         SimAgent& agent = *agents_[world_.random() % agents_.size()];
+        SimCollector& collector = *collectors_[world_.random() % collectors_.size()];
         const Millis spell = world_.between(100, 30'000);
         switch (fault) {
             case Fault::kill_agent:
@@ -168,49 +178,66 @@ class Simulation {
             case Fault::power_agent:
                 return kill(agent, true);
             case Fault::kill_collector:
-                return kill(*collector_, false);
+                return kill(collector, false);
             case Fault::power_collector:
-                return kill(*collector_, true);
+                return kill(collector, true);
             case Fault::disk_agent:
                 return break_disk(agent.disk(), agent.name(), spell);
             case Fault::disk_collector:
-                return break_disk(collector_->disk(), "collector", spell);
+                return break_disk(collector.disk(), collector.name(), spell);
             case Fault::sync_agent:
                 return fail_syncs(agent.disk(), agent.name(), spell);
             case Fault::sync_collector:
-                return fail_syncs(collector_->disk(), "collector", spell);
+                return fail_syncs(collector.disk(), collector.name(), spell);
+            case Fault::away_collector:
+                return collector.go_away(4 * spell);
             case Fault::read_agent:
                 world_.say(agent.name(), "cannot read for ", spell, " ms");
                 agent.disk().fail_reads(true);
                 return world_.after(spell, [&agent] { agent.disk().fail_reads(false); });
             case Fault::reset:
                 world_.say(agent.name(), "connection reset");
-                return network_->reset(index_of(agent));
+                for (const auto& network : networks_)
+                    network->reset(index_of(agent));
+                return;
             case Fault::partition:
                 world_.say(agent.name(), "cut off for ", 2 * spell, " ms");
-                network_->partition(index_of(agent), true);
-                return world_.after(
-                    2 * spell, [this, &agent] { network_->partition(index_of(agent), false); });
+                return cut_off(agent, 2 * spell);
             case Fault::slow_network:
-                network_->faults.delay_max = world_.one_of<Millis>({5, 300, 3'000});
+                a_network().faults.delay_max = world_.one_of<Millis>({5, 300, 3'000});
                 return;
             case Fault::duplicates:
-                network_->faults.duplicates_percent = world_.one_of<unsigned>({0, 10, 50});
+                a_network().faults.duplicates_percent = world_.one_of<unsigned>({0, 10, 50});
                 return;
             case Fault::disorder:
-                network_->faults.disorder_percent = world_.one_of<unsigned>({0, 10, 50});
+                a_network().faults.disorder_percent = world_.one_of<unsigned>({0, 10, 50});
                 return;
             case Fault::lost_replies:
-                network_->faults.lost_replies_percent = world_.one_of<unsigned>({0, 5, 30});
+                a_network().faults.lost_replies_percent = world_.one_of<unsigned>({0, 5, 30});
                 return;
             case Fault::step_agent:
                 return step(agent.clock(), agent.name());
             case Fault::step_collector:
-                return step(collector_->clock(), "collector");
+                return step(collector.clock(), collector.name());
             case Fault::reload:
                 return agent.reload();
             case Fault::stop:
                 return agent.stop_and_start_again();
+        }
+    }
+
+    Network& a_network() { return *networks_[world_.random() % networks_.size()]; }
+
+    // From all collectors, or from one.
+    void cut_off(SimAgent& agent, Millis spell) {
+        const bool all = world_.chance(50);
+        Network& one = a_network();
+        for (const auto& network : networks_) {
+            if (!all && network.get() != &one) continue;
+            network->partition(index_of(agent), true);
+            world_.after(spell, [this, &agent, from = network.get()] {
+                from->partition(index_of(agent), false);
+            });
         }
     }
 
@@ -251,10 +278,14 @@ class Simulation {
 
     void heal() {
         world_.say("world", "heals");
-        network_->heal();
-        collector_->disk().heal();
-        collector_->hurry();
-        collector_->clock().set_right();
+        for (const auto& network : networks_)
+            network->heal();
+        for (const auto& collector : collectors_) {
+            collector->come_back();
+            collector->disk().heal();
+            collector->hurry();
+            collector->clock().set_right();
+        }
         for (const auto& agent : agents_) {
             agent->disk().heal();
             agent->clock().set_right();
@@ -262,7 +293,9 @@ class Simulation {
     }
 
     bool all_drained() const {
-        bool drained = collector_->running();
+        bool drained = true;
+        for (const auto& collector : collectors_)
+            drained = drained && collector->running();
         for (const auto& agent : agents_)
             drained = drained && agent->drained();
         return drained;
@@ -290,7 +323,9 @@ class Simulation {
     }
 
     void check() {
-        collector_->read_again();
+        for (const auto& collector : collectors_)
+            collector->read_again();
+        ledger_.must_have_been_read_again();
         for (SampleId id = 0; id < ledger_.size(); ++id) {
             if (ledger_.fate(id) == Fate::kept)
                 throw Violation("neither in the log nor counted nor excused: " +
@@ -301,8 +336,8 @@ class Simulation {
     World world_;
     bool harsh_;
     Ledger ledger_;
-    std::unique_ptr<SimCollector> collector_;
-    std::unique_ptr<Network> network_;
+    std::vector<std::unique_ptr<SimCollector>> collectors_;
+    std::vector<std::unique_ptr<Network>> networks_;
     std::vector<std::unique_ptr<SimAgent>> agents_;
     Millis run_ms_ = 0;
     Millis pause_ms_max_ = 0;

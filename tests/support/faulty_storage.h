@@ -27,6 +27,11 @@ class FaultyStorage final : public Storage {
     // That one alone, as the kernel tells of a lost page once.
     void refuse_next_sync(int error) { refuse_next_sync_ = error; }
     void refuse_reads(int error) { refuse_reads_ = error; }
+    // Of this file, what lies behind there: a bad sector.
+    void refuse_reads_beyond(const std::string& name, std::uint64_t offset, int error) {
+        files_.at(name)->bad_from = error == 0 ? kUnlimited : offset;
+        files_.at(name)->bad_error = error;
+    }
     // Appends beyond this many further bytes are cut short with ENOSPC.
     void leave_bytes(std::uint64_t bytes) { bytes_left_ = bytes; }
     void make_room() { bytes_left_ = kUnlimited; }
@@ -45,6 +50,7 @@ class FaultyStorage final : public Storage {
     std::uint64_t syncs() const { return syncs_; }
 
     std::uint64_t appends() const { return appends_; }
+    std::uint64_t bytes_written_again() const { return bytes_written_again_; }
     std::uint64_t bytes_stored() const {
         std::uint64_t total = 0;
         for (const auto& [name, file] : files_)
@@ -118,6 +124,8 @@ class FaultyStorage final : public Storage {
     struct File {
         Bytes bytes;
         std::size_t synced = 0;
+        std::uint64_t bad_from = kUnlimited;
+        int bad_error = 0;
     };
 
     class Append final : public AppendFile {
@@ -153,6 +161,13 @@ class FaultyStorage final : public Storage {
             file_->synced = std::min<std::size_t>(file_->synced, size);
             return {};
         }
+        Result<void> write_again(std::uint64_t from) override {
+            if (storage_->refuse_changes_ != 0)
+                return fail(errno_error("write again", storage_->refuse_changes_));
+            if (storage_->may_change())
+                storage_->bytes_written_again_ += file_->bytes.size() - from;
+            return {};
+        }
         std::uint64_t size_bytes() const override { return file_->bytes.size(); }
 
       private:
@@ -168,6 +183,8 @@ class FaultyStorage final : public Storage {
             if (storage_->refuse_reads_ != 0)
                 return fail(errno_error("read", storage_->refuse_reads_));
             if (offset >= file_->bytes.size()) return std::size_t{0};
+            if (offset + bytes.size() > file_->bad_from && file_->bytes.size() > file_->bad_from)
+                return fail(errno_error("read", file_->bad_error));
             const std::size_t n = std::min<std::size_t>(bytes.size(), file_->bytes.size() - offset);
             std::copy_n(file_->bytes.begin() + static_cast<std::ptrdiff_t>(offset), n,
                         bytes.begin());
@@ -196,6 +213,7 @@ class FaultyStorage final : public Storage {
     std::uint64_t bytes_left_ = kUnlimited;
     std::uint64_t changes_left_ = kUnlimited;
     std::uint64_t appends_ = 0;
+    std::uint64_t bytes_written_again_ = 0;
 };
 
 }  // namespace ridgeline::test

@@ -37,7 +37,7 @@ struct Run {
                     spool.append(*sealed);
                     head.discard();
                 }
-                head.add(*batcher.last_round(), batcher.schema(), spool.next_sequence());
+                head.add(*batcher.last_round(), batcher.schema(), spool.next_number());
             }
             const auto written = head.write();
             if (storage.killed()) return;
@@ -114,23 +114,56 @@ TEST_CASE("an agent killed again while it recovers still loses nothing", "[head]
     }
 }
 
-// The disk may keep an old state of the head and lose what the spool had sealed and sent since.
-TEST_CASE("a head of another boot is dropped, one of this boot is not", "[head]") {
+// The disk may keep an old state of the head, and lose what the spool had sealed and sent since:
+// the collector knows it by its number.
+TEST_CASE("a head is recovered under the number its batch has, after a power cut as well",
+          "[head]") {
     FaultyStorage storage;
     HeadJournal head(storage, "before");
     Batcher batcher;
     batcher.begin_round("cpu", {from_unix_ms(1000), MonoTime{}});
     batcher.record(batcher.declare("system.uptime", {}), 1);
     batcher.end_round(WallTime{}, MonoTime{});
-    head.add(*batcher.last_round(), batcher.schema(), 7);
+    head.add(*batcher.last_round(), batcher.schema(), {77, 7});
     REQUIRE(head.write());
 
     auto spool = Spool::open(storage, {});
     REQUIRE(spool);
+    REQUIRE(recover_head(storage, *spool, "after").value() == 1);
+    REQUIRE(spool->number_of(spool->oldest().value()) == BatchNumber{77, 7});
+    REQUIRE(recover_head(storage, *spool, "after").value() == 0);  // it is there
+    auto again = Spool::open(storage, {});
+    REQUIRE(recover_head(storage, *again, "after").value() == 0);
+    REQUIRE(again->stats().batches == 1);
+}
+
+// It does not say which run's batch it is.
+TEST_CASE("a head of version 1 is recovered within its boot alone", "[head]") {
+    FaultyStorage storage;
+    {
+        Batcher batcher;
+        batcher.begin_round("cpu", {from_unix_ms(1000), MonoTime{}});
+        batcher.record(batcher.declare("system.uptime", {}), 1);
+        batcher.end_round(WallTime{}, MonoTime{});
+        constexpr SegmentFormat kFirst = {{'R', 'L', 'H', 'E', 'A', 'D', '1', '\n'}, 1};
+        auto writer = SegmentWriter::create(storage, "head", kFirst, 0, 0).value();
+        REQUIRE(writer.append(3, as_bytes("before")));
+        ByteWriter out;
+        out.u64(7);
+        out.text(*batcher.schema());
+        REQUIRE(writer.append(1, out.bytes()));
+        out.clear();
+        out.u32(0);
+        out.u32(1);
+        out.u64(1000);
+        out.f64(1);
+        REQUIRE(writer.append(2, out.bytes()));
+        REQUIRE(storage.open_append("epoch").value()->append(as_bytes("00000000000000ab\n")));
+    }
+    auto spool = Spool::open(storage, {});
     REQUIRE(recover_head(storage, *spool, "after").value() == 0);
-    REQUIRE(spool->next_sequence() == 1);
     REQUIRE(recover_head(storage, *spool, "before").value() == 1);
-    REQUIRE(spool->holds(7));
+    REQUIRE(spool->number_of(spool->oldest().value()) == BatchNumber{0xAB, 7});
 }
 
 TEST_CASE("a tick costs one write", "[head]") {
@@ -144,8 +177,8 @@ TEST_CASE("a tick costs one write", "[head]") {
         batcher.begin_round("cpu", {from_unix_ms(tick * 1000), MonoTime{}});
         batcher.record(batcher.declare("system.uptime", {}), tick);
         batcher.end_round(WallTime{}, MonoTime{});
-        head.add(*batcher.last_round(), batcher.schema(), 9);
-        head.add(*batcher.last_round(), batcher.schema(), 9);
+        head.add(*batcher.last_round(), batcher.schema(), {1, 9});
+        head.add(*batcher.last_round(), batcher.schema(), {1, 9});
         REQUIRE(head.write());
     }
     REQUIRE(storage.appends() - before == 10 + 3);  // header, boot and schema come once
@@ -162,7 +195,7 @@ TEST_CASE("a head that a newer version wrote is left as it is", "[head]") {
     batcher.record(batcher.declare("system.uptime", {}), 1);
     REQUIRE_FALSE(batcher.end_round(from_unix_ms(1000), {}));
     HeadJournal head(storage);
-    head.add(*batcher.last_round(), batcher.schema(), 1);
+    head.add(*batcher.last_round(), batcher.schema(), {1, 1});
     REQUIRE(head.write().error().code == Errc::unsupported);
     head.discard();
     REQUIRE(storage.snapshot() == before);
@@ -176,7 +209,7 @@ TEST_CASE("a disk that refuses pauses the journal until the next batch", "[head]
         batcher.begin_round("cpu", {from_unix_ms(n * 1000), MonoTime{}});
         batcher.record(batcher.declare("system.uptime", {}), n);
         batcher.end_round(WallTime{}, MonoTime{});
-        head.add(*batcher.last_round(), batcher.schema(), sequence);
+        head.add(*batcher.last_round(), batcher.schema(), {5, sequence});
         return head.write().has_value();
     };
     REQUIRE(tick(1, 1));
@@ -189,7 +222,7 @@ TEST_CASE("a disk that refuses pauses the journal until the next batch", "[head]
     head.discard();
     REQUIRE(tick(4, 2));
     recovered = HeadJournal::recover(storage);
-    REQUIRE((*recovered)->sequence == 2);
+    REQUIRE((*recovered)->number == BatchNumber{5, 2});
     REQUIRE((*recovered)->batch->body.sample_count == 1);
 }
 

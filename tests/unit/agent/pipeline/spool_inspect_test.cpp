@@ -61,17 +61,19 @@ TEST_CASE("an inspected spool is told in full and not changed", "[spool]") {
     batcher.begin_round("cpu", {from_unix_ms(kStart_ms), {}});
     batcher.record(batcher.declare("system.uptime", {}), 1);
     REQUIRE_FALSE(batcher.end_round(from_unix_ms(kStart_ms), {}));
-    head.add(*batcher.last_round(), batcher.schema(), 13);
+    head.add(*batcher.last_round(), batcher.schema(), {77, 13});
     REQUIRE(head.write());
     const auto before = storage.snapshot();
 
     const SpoolReport report = inspect_spool(storage).value();
     REQUIRE(storage.snapshot() == before);
     REQUIRE(report.damage.empty());
-    REQUIRE(report.epoch == read_epoch(storage).value());
-    REQUIRE(report.head_sequence == 13);
+    REQUIRE(report.epochs.size() == 1);
+    REQUIRE(report.epochs[0].epoch);
+    REQUIRE(report.epochs[0].numbers == std::vector<wire::SequenceRange>{{1, 12}});
+    REQUIRE(report.head_number == BatchNumber{77, 13});
     REQUIRE(report.head_samples == 1);
-    REQUIRE(report.files.size() == 2);
+    REQUIRE(report.files.size() == 3);
     wire::BatchSummary all;
     std::uint64_t held = 0;
     for (const SpoolFileReport& file : report.files) {
@@ -195,7 +197,7 @@ TEST_CASE("spool inspect and verify: text, JSON, exit codes", "[spool]") {
     REQUIRE(run(SpoolCommand::verify, directory.path(), false) ==
             std::pair(0, std::string("whole\n")));
     REQUIRE(run(SpoolCommand::inspect, directory.path(), true)
-                .second.starts_with("{\"whole\":true,\"epoch\":\""));
+                .second.starts_with("{\"whole\":true,\"epochs\":[{\"epoch\":\""));
     const auto missing = directory.path() / "none";
     REQUIRE(run(SpoolCommand::inspect, missing, false).first == 2);
     REQUIRE_FALSE(std::filesystem::exists(missing));

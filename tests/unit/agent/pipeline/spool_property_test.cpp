@@ -99,9 +99,11 @@ class Story {
         REQUIRE(spool_->stats().memory_batches == 0);
         forget_dropped();
         dropped_before_ += dropped_now();
-        const std::uint64_t epoch = spool_->epoch();
+        const auto oldest = spool_->oldest();
+        const BatchNumber number = oldest ? spool_->number_of(*oldest) : BatchNumber{};
         open();
-        REQUIRE(spool_->epoch() == epoch);
+        last_sequence_ = spool_->next_sequence() - 1;
+        if (oldest) REQUIRE(spool_->number_of(*oldest) == number);
         // An acknowledgement whose note went with its segment is forgotten; the batch is offered
         // again.
         for (auto next = spool_->oldest(); next; next = spool_->next_held(*next + 1)) {

@@ -58,19 +58,22 @@ TEST_CASE("batches get numbers without gaps and are read back unchanged, also by
         REQUIRE(held(spool) == Held{1, 2, 3, 4, 5});
     }
     Spool spool = reopened(**storage);
-    REQUIRE(spool.epoch() == epoch);
+    REQUIRE(spool.epoch() != epoch);
     REQUIRE(spool.next_sequence() == 6);
-    REQUIRE(spool.first_sequence_of_run() == 6);
+    REQUIRE(spool.next_number() == BatchNumber{spool.epoch(), 1});
+    REQUIRE(spool.number_of(3) == BatchNumber{epoch, 3});
+    REQUIRE(spool.sequence_of({epoch, 3}) == 3);
     REQUIRE(held(spool) == Held{1, 2, 3, 4, 5});
     REQUIRE(*spool.read(3) == wire::encode_body(make_batch(3).body));
     const auto hash = make_batch(1).body.schema_hash;
     REQUIRE(wire::decode_schema(*spool.schema(hash), wire::Limits{}) ==
             unpacked(make_batch(1).schema));
     REQUIRE(spool.append(make_batch(6)) == 6);
+    REQUIRE(spool.number_of(6) == BatchNumber{spool.epoch(), 1});
     REQUIRE(spool.stats().batches == 6);
 }
 
-TEST_CASE("a new spool draws a new epoch", "[spool]") {
+TEST_CASE("every run draws an epoch", "[spool]") {
     FaultyStorage one;
     FaultyStorage other;
     REQUIRE(reopened(one).epoch() != reopened(other).epoch());
@@ -94,14 +97,15 @@ TEST_CASE("acknowledgements in any order free whole segments and survive a resta
     ack(spool, 999);  // unknown
     REQUIRE(spool.stats().batches == 10);
     REQUIRE(storage.bytes_stored() < full / 2);
-    REQUIRE(spool.stats().bytes + 17 == storage.bytes_stored());  // the epoch file has 17 bytes
+    REQUIRE(spool.stats().bytes == storage.bytes_stored());
 
     Spool next = reopened(storage, options);
     REQUIRE(held(next) == Held{51, 52, 53, 54, 55, 56, 57, 58, 59, 60});
-    next.ack_range(0, 55);
+    next.ack_range(spool.epoch(), 0, 55);
+    next.ack_range(next.epoch(), 0, 99);
     REQUIRE(held(next) == Held{56, 57, 58, 59, 60});
-    next.ack_range(56, 60);
-    REQUIRE(reopened(storage, options).next_sequence() == 61);  // though nothing is held
+    next.ack_range(spool.epoch(), 56, 60);
+    REQUIRE(held(reopened(storage, options)).empty());
 }
 
 TEST_CASE("what a segment says of older ones outlives it", "[spool]") {
@@ -123,7 +127,7 @@ TEST_CASE("what a segment says of older ones outlives it", "[spool]") {
         const std::uint64_t newest = next_segment();
         for (std::uint64_t i = live; i < newest; ++i)
             ack(spool, i);
-        REQUIRE(storage.snapshot().size() == 3);  // the epoch, the backlog and the newest
+        REQUIRE(storage.snapshot().size() == 2);  // the backlog and the newest
         REQUIRE(spool.holds(2));
     }
     REQUIRE(reopened(storage, options).oldest() == 2);
@@ -346,15 +350,6 @@ TEST_CASE("a spool on a read-only disk still offers what it holds", "[spool]") {
     REQUIRE(held(spool) == Held{1, 2});
 }
 
-TEST_CASE("an epoch that could not be saved is saved with the first batch", "[spool]") {
-    FaultyStorage storage;
-    storage.refuse_changes(ENOSPC);
-    Spool spool = reopened(storage);
-    storage.refuse_changes(0);
-    spool.append(make_batch(1));
-    REQUIRE(reopened(storage).epoch() == spool.epoch());
-}
-
 TEST_CASE("a damaged batch is dropped and counted when it is read", "[spool]") {
     FaultyStorage storage;
     Spool spool = reopened(storage);
@@ -380,7 +375,7 @@ TEST_CASE("the schema of a batch outlives the segment it was first written to", 
     for (std::uint32_t i = 1; i <= 60; ++i)
         spool.append(make_batch(i));
     spool.append(make_batch(61, 100, "sdb"));
-    spool.ack_range(1, 59);
+    spool.ack_range(spool.epoch(), 1, 59);
     REQUIRE(spool.schema(hash));
     REQUIRE(spool.schema(make_batch(1, 1, "sdb").body.schema_hash));
     REQUIRE(spool.schema(12345).error().code == Errc::not_found);
@@ -424,7 +419,7 @@ TEST_CASE("a file that cannot be synced does not keep the others from it", "[spo
     REQUIRE(held(reopened(storage)) == Held{2, 3, 4});
 }
 
-TEST_CASE("a spool in memory is taken over once no batch of it is under way", "[spool]") {
+TEST_CASE("a spool in memory is taken over, with the numbers its batches have", "[spool]") {
     FaultyStorage sick;
     sick.refuse_changes(EACCES);
     sick.refuse_reads(EACCES);
@@ -440,21 +435,25 @@ TEST_CASE("a spool in memory is taken over once no batch of it is under way", "[
     reopened(storage).append(make_batch(1000));  // of an earlier run
     Spool disk = reopened(storage);
     memory.note_sent(20);
-    REQUIRE_FALSE(memory.may_be_taken_over());
-    ack(memory, 20);
-    REQUIRE(memory.may_be_taken_over());
+    ack(memory, 19);
+    const std::uint64_t epoch = memory.epoch();
     const Held in_memory = held(memory);
     disk.take_over(memory);
     memory = std::move(disk);
-    REQUIRE_FALSE(memory.may_be_taken_over());
+    REQUIRE(memory.next_number() == BatchNumber{epoch, 21});
     REQUIRE(held(memory).size() == 1 + in_memory.size());
     REQUIRE(held(memory).front() == 1);
     REQUIRE(samples_of(memory, 1) == 1000);
-    for (std::size_t i = 0; i < in_memory.size(); ++i)
-        REQUIRE(samples_of(memory, held(memory)[i + 1]) == in_memory[i]);
+    for (std::size_t i = 0; i < in_memory.size(); ++i) {
+        const std::uint64_t now = held(memory)[i + 1];
+        REQUIRE(samples_of(memory, now) == in_memory[i]);
+        REQUIRE(memory.number_of(now) == BatchNumber{epoch, in_memory[i]});
+    }
     REQUIRE(dropped(memory, DropReason::memory_full) == lost);
     REQUIRE(memory.stats().memory_batches == 0);
-    REQUIRE(held(reopened(storage)).size() == 1 + in_memory.size());
+    const Spool again = reopened(storage);
+    REQUIRE(held(again).size() == 1 + in_memory.size());
+    REQUIRE(again.number_of(held(again).back()) == BatchNumber{epoch, 20});
 }
 
 TEST_CASE("a segment of an older version is read, and gets no records that it does not have",
@@ -485,6 +484,77 @@ TEST_CASE("a segment of an older version is read, and gets no records that it do
     REQUIRE(held(reopened(storage)) == Held{1, 2});
 }
 
+TEST_CASE("batches of version 2 keep the spool's epoch, unless they may have another's number",
+          "[spool]") {
+    FaultyStorage storage;
+    {
+        constexpr SegmentFormat kSecond = {spool_format::kFormat.magic, 2};
+        auto old = SegmentWriter::create(storage, spool_format::segment_name(4), kSecond, 4, 0);
+        for (std::uint32_t sequence : {4U, 5U, 6U}) {
+            const auto batch = make_batch(sequence);
+            ByteWriter out;
+            if (sequence == 4) {
+                out.u64(batch.body.schema_hash);
+                out.text(wire::pack_schema(*batch.schema));
+                REQUIRE(old->append(spool_format::kPackedSchemaRecord, out.bytes()));
+                out.clear();
+            }
+            spool_format::write_batch({sequence, std::nullopt, wire::encode_body(batch.body)}, out);
+            REQUIRE(old->append(spool_format::kBatchRecord, out.bytes()));
+        }
+        REQUIRE(storage.open_append("epoch").value()->append(as_bytes("00000000000000ab\n")));
+    }
+    const auto files = storage.snapshot();
+    REQUIRE(reopened(storage).number_of(6) == BatchNumber{0xAB, 6});
+    // From there on it had asked no collector yet which numbers are taken.
+    REQUIRE(storage.open_append("unconfirmed").value()->append(as_bytes("0000000000000006\n")));
+    for (int restart = 0; restart < 2; ++restart) {
+        const Spool spool = reopened(storage);
+        REQUIRE(held(spool) == Held{4, 5, 6});
+        REQUIRE(spool.number_of(5) == BatchNumber{0xAB, 5});
+        REQUIRE(spool.number_of(6) == BatchNumber{~std::uint64_t{0xAB}, 6});
+    }
+    auto without = files;
+    without.erase("epoch");
+    storage.restore(without);
+    REQUIRE(held(reopened(storage)) == Held{4, 5, 6});
+}
+
+TEST_CASE("what a run finds that was killed before it could sync is synced at once", "[spool]") {
+    FaultyStorage storage;
+    {
+        Spool spool = reopened(storage, {1U << 20, 1U << 20, 1000});
+        for (std::uint32_t i = 1; i <= 30; ++i)
+            spool.append(make_batch(i));
+    }
+    Spool next = reopened(storage, {1U << 20, 1U << 20, 1000});
+    next.on_synced(next.take_unsynced().run());
+    storage.cut_power();
+    REQUIRE(held(reopened(storage)).size() == 30);
+}
+
+TEST_CASE("a segment that cannot be read to its end stays, and its numbers are not given again",
+          "[spool]") {
+    FaultyStorage storage;
+    {
+        Spool spool = reopened(storage);
+        for (std::uint32_t i = 1; i <= 3; ++i)
+            spool.append(make_batch(i));
+    }
+    const std::string name = spool_format::segment_name(1);
+    storage.refuse_reads_beyond(name, storage.snapshot().at(name).size() - 10, EIO);
+    {
+        Spool spool = reopened(storage);
+        REQUIRE(held(spool).empty());
+        const std::uint64_t own = spool.append(make_batch(4));
+        REQUIRE(own > 3);
+        ack(spool, own);
+    }
+    storage.refuse_reads_beyond(name, 0, 0);
+    const Spool spool = reopened(storage);
+    REQUIRE(held(spool) == Held{1, 2, 3});
+}
+
 TEST_CASE("while a slow sync runs the spool takes batches, and the next sync is theirs",
           "[spool]") {
     FaultyStorage storage;
@@ -507,7 +577,7 @@ TEST_CASE("nothing is synced on the thread that appends, and a new segment's nam
           "[spool]") {
     FaultyStorage storage;
     Spool spool = reopened(storage, {1U << 20, 1U << 20, 1000});
-    const std::uint64_t syncs = storage.syncs();  // of the epoch, once in a spool's life
+    const std::uint64_t syncs = storage.syncs();
     for (std::uint32_t i = 1; i <= 30; ++i)
         spool.append(make_batch(i));
     REQUIRE(storage.syncs() == syncs);
@@ -519,60 +589,6 @@ TEST_CASE("nothing is synced on the thread that appends, and a new segment's nam
         spool.append(make_batch(i));
     storage.cut_power();
     REQUIRE(held(reopened(storage)).size() == 30);
-}
-
-TEST_CASE("a batch can be given a new number", "[spool]") {
-    FaultyStorage storage;
-    Spool spool = reopened(storage);
-    spool.append(make_batch(1));
-    spool.append(make_batch(2));
-    spool.skip_to(10);
-    spool.skip_to(5);  // never back
-    spool.renumber(1);
-    REQUIRE(held(spool) == Held{2, 10});
-    REQUIRE(samples_of(spool, 10) == 1);
-    REQUIRE(held(reopened(storage)) == Held{2, 10});
-    REQUIRE(spool.append(make_batch(3)) == 11);
-}
-
-TEST_CASE("a batch with a new number is durable before the old copy goes", "[spool]") {
-    FaultyStorage storage;
-    {
-        Spool spool = reopened(storage);
-        spool.append(make_batch(1));
-        REQUIRE(spool.take_unsynced().run());
-        spool.skip_to(10);
-        spool.renumber(1);
-    }
-    storage.cut_power();
-    REQUIRE(held(reopened(storage)).back() == 10);
-}
-
-TEST_CASE("numbers stay unconfirmed through runs that reach no collector", "[spool]") {
-    FaultyStorage storage;
-    {
-        Spool spool = reopened(storage);
-        spool.begin_run();
-        spool.confirm_numbers();
-        spool.append(make_batch(1));
-    }
-    {
-        Spool spool = reopened(storage);
-        spool.begin_run();
-        REQUIRE(spool.first_sequence_of_run() == 2);
-        spool.append(make_batch(2));
-    }
-    {
-        Spool spool = reopened(storage);
-        spool.begin_run();
-        REQUIRE(spool.next_sequence() == 3);
-        REQUIRE(spool.first_sequence_of_run() == 2);
-        REQUIRE_FALSE(spool.numbers_confirmed());
-        spool.confirm_numbers();
-    }
-    Spool spool = reopened(storage);
-    spool.begin_run();
-    REQUIRE(spool.first_sequence_of_run() == 3);
 }
 
 TEST_CASE("a segment whose header is gone is counted as corrupt, batch by batch", "[spool]") {

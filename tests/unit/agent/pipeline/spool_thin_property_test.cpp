@@ -113,7 +113,8 @@ class Story {
         const auto block = wire::decode_block(body.columns, *schema, wire::Limits{});
         REQUIRE(block);
         REQUIRE(block->sample_count() == body.sample_count);
-        return {wire::range_of(body, sequence).value(), body.sample_count};
+        const auto numbers = wire::range_of(body, spool_->number_of(sequence).number).value();
+        return {{sequence - (numbers.last - numbers.first), sequence}, body.sample_count};
     }
 
     // Half of it arrives.

@@ -158,7 +158,7 @@ TEST_CASE("before a spool drops anything it thins, the oldest most; every sample
         REQUIRE(held.counter[i] > held.counter[i - 1]);
         REQUIRE(held.counter[i] - held.counter[i - 1] <= 60);
     }
-    REQUIRE(spool.first_unacked() == held.ranges[0].first);
+    REQUIRE(spool.first_unacked_number() == held.ranges[0].first);
     // The next run finds the same.
     const std::uint64_t thinned_before = held.thinned;
     Spool next = reopened(storage);
@@ -300,33 +300,15 @@ TEST_CASE("a merged batch is acknowledged as one, and only by all that it stands
         spool.append(sampled.next());
     REQUIRE(thin_once(spool));
     const std::uint64_t merged = *spool.oldest();
-    REQUIRE(spool.first_unacked() == 1);
-    spool.ack_range(2, merged);
+    REQUIRE(spool.first_unacked_number() == 1);
+    spool.ack_range(spool.epoch(), 2, merged);
     REQUIRE(spool.holds(merged));
-    spool.ack_range(1, merged - 1);
+    spool.ack_range(spool.epoch(), 1, merged - 1);
     REQUIRE(spool.holds(merged));
-    spool.ack_range(1, merged);
+    spool.ack_range(spool.epoch(), 1, merged);
     REQUIRE_FALSE(spool.holds(merged));
-    REQUIRE(spool.first_unacked() == merged + 1);
+    REQUIRE(spool.first_unacked_number() == merged + 1);
     REQUIRE_FALSE(reopened(storage).holds(merged));
-}
-
-TEST_CASE("a merged batch under a new number stands for itself alone", "[thin]") {
-    FaultyStorage storage;
-    Sampled sampled;
-    Spool spool = reopened(storage);
-    while (!spool.begin_thinning())
-        spool.append(sampled.next());
-    REQUIRE(thin_once(spool));
-    const std::uint64_t merged = *spool.oldest();
-    const auto before = wire::decode_body(*spool.read(merged), wire::Limits{}).value();
-    const std::uint64_t number = spool.next_sequence();
-    spool.renumber(merged);
-    const auto after = wire::decode_body(*spool.read(number), wire::Limits{}).value();
-    REQUIRE(before.first_sequence == 1);
-    REQUIRE(after.first_sequence == 0);
-    REQUIRE(after.columns == before.columns);
-    REQUIRE(after.thinned_samples == before.thinned_samples);
 }
 
 TEST_CASE("a disk that refuses, or a damaged segment, ends thinning and nothing else", "[thin]") {

@@ -28,7 +28,13 @@ struct Fixture {
     }
     UplinkActions welcome(std::uint32_t credit, std::vector<wire::SequenceRange> durable = {}) {
         return session.on_message(
-            wire::encode(wire::Welcome{1, "0.1.0", credit, 0, std::move(durable)}));
+            wire::encode(wire::Welcome{1, "0.1.0", credit, 0, std::move(durable), {}}));
+    }
+    // Another run of the agent; the epoch of the one before it.
+    std::uint64_t restart() {
+        const std::uint64_t epoch = spool.epoch();
+        spool = std::move(*Spool::open(storage, {}));
+        return epoch;
     }
     UplinkActions connect(std::uint32_t credit) {
         session.on_connected(hash);
@@ -94,7 +100,6 @@ TEST_CASE("the agent says who it is and what it holds, and sends nothing before 
 TEST_CASE("the Welcome frees what is durable already and the rest is sent unchanged", "[uplink]") {
     Fixture f;
     f.spool_batches(4);
-    f.spool = std::move(*Spool::open(f.storage, {}));  // an earlier run's batches
     f.session.on_connected(f.hash);
     const auto actions = f.welcome(8, {{1, 1}, {3, 3}});
     REQUIRE(sent(actions) == "2 4");
@@ -324,30 +329,34 @@ TEST_CASE("an identity that changes before the Welcome is told after it", "[upli
     REQUIRE(f.session.state() == UplinkState::streaming);
 }
 
-TEST_CASE("a spool that was replaced is greeted anew, and nothing of the old numbers is believed",
-          "[uplink]") {
+TEST_CASE("a spool that was replaced is greeted anew, its batches keep their numbers", "[uplink]") {
     Fixture f;
     test::FaultyStorage sick;
     sick.refuse_changes(EACCES);
     f.spool_batches(2);
+    const std::uint64_t earlier = f.spool.epoch();
     Spool disk = std::move(*Spool::open(f.storage, {}));
     f.spool = Spool::in_memory(sick, {});
     f.connect(4);
-    REQUIRE(sent(f.live()) == "l1");
+    for (const char* each : {"l1", "l2", "l3"})
+        REQUIRE(sent(f.live()) == each);
     const std::uint64_t epoch = f.spool.epoch();
-    REQUIRE_FALSE(f.spool.may_be_taken_over());
     f.ack({1});
     f.spool_batches(1);  // not sent: on_batch comes later
-    REQUIRE(f.spool.may_be_taken_over());
     disk.take_over(f.spool);
     f.spool = std::move(disk);
     REQUIRE(f.session.on_spool_replaced().reconnect_in);
     REQUIRE(f.session.state() == UplinkState::disconnected);
     const auto hello = only<wire::Hello>(f.session.on_connected(f.hash));
-    REQUIRE(hello.epoch == f.spool.epoch());
-    REQUIRE(hello.epoch != epoch);
-    REQUIRE(hello.next_sequence == 4);
-    REQUIRE(sent(f.welcome(4, {{1, 1}})) == "2 3");
+    REQUIRE(hello.epoch == epoch);
+    REQUIRE(hello.first_unacked == 2);
+    REQUIRE(hello.next_sequence == 5);
+    REQUIRE(hello.earlier_epochs == std::vector<std::uint64_t>{earlier});
+    // 2 had arrived; of the two runs' batches, the earlier run's come first.
+    REQUIRE(sent(f.welcome(8, {{1, 2}})) == "1 2 3 4");
+    f.ack({3, 4});
+    f.session.on_message(wire::encode(wire::Ack{earlier, {1, 2}}));
+    REQUIRE(f.spool.stats().batches == 0);
 }
 
 TEST_CASE("a refusal that only an operator can lift backs off long and is shown", "[uplink]") {
@@ -399,27 +408,75 @@ TEST_CASE("the back-off doubles to 30 s with jitter, and starts over after a Wel
     REQUIRE(*f.session.on_disconnected("gone").reconnect_in <= 250ms);
 }
 
-TEST_CASE("numbers that a power cut made the agent forget are not used a second time", "[uplink]") {
+TEST_CASE("batches keep the numbers of the run that sealed them, whichever run sends them",
+          "[uplink]") {
     Fixture f;
+    f.spool_batches(3);
+    const std::uint64_t first = f.restart();
     f.spool_batches(2);
-    f.spool = std::move(*Spool::open(f.storage, {}));
-    f.spool_batches(2);  // 3 and 4, which an earlier run had sent already
-    f.session.on_connected(f.hash);
-    const auto actions = f.welcome(8, {{1, 1}, {3, 3}, {6, 6}});
-    REQUIRE(actions.seal_batch);
-    REQUIRE(sent(actions) == "l7 2 4");
-    const auto renumbered = std::get<wire::Batch>(*wire::decode(actions.send[0], wire::Limits{}));
-    REQUIRE(wire::decode_body(renumbered.body, wire::Limits{})->sample_count == 3);
-    REQUIRE(f.spool.next_sequence() == 8);
-    REQUIRE(sent(f.live()) == "l8");
+    const std::uint64_t second = f.restart();
+    REQUIRE(first != second);
+    f.spool_batches(1);
+    const auto hello = only<wire::Hello>(f.session.on_connected(f.hash));
+    REQUIRE(hello.epoch == f.spool.epoch());
+    REQUIRE(hello.next_sequence == 2);
+    REQUIRE(hello.earlier_epochs == std::vector<std::uint64_t>{first, second});
+    const auto actions = f.session.on_message(
+        wire::encode(wire::Welcome{2, "0.1.0", 16, 0, {}, {{first, {{2, 2}}}, {77, {{1, 9}}}}}));
+    REQUIRE(sent(actions) == "1 3 1 2 1");
+    const auto epoch_of = [&](std::size_t i) {
+        return std::get<wire::Batch>(*wire::decode(actions.send[i], wire::Limits{})).epoch;
+    };
+    REQUIRE(epoch_of(1) == first);
+    REQUIRE(epoch_of(2) == second);
+    REQUIRE(epoch_of(4) == f.spool.epoch());
+    f.session.on_message(wire::encode(wire::Ack{first, {1, 3}}));
+    f.session.on_message(wire::encode(wire::Reject{second, 1, wire::RejectReason::over_limit, ""}));
+    f.session.on_message(
+        wire::encode(wire::Reject{second, 2, wire::RejectReason::later, "quota", 1'000}));
+    REQUIRE(f.spool.stats().batches == 2);
+    f.clock.advance(1s);
+    REQUIRE(sent(f.session.on_tick()) == "2");
 }
 
-TEST_CASE("a Welcome that claims impossible numbers is not believed", "[uplink]") {
+// To the collector it is what was there before, of which it knows nothing.
+TEST_CASE("a number that a power cut made the agent forget is given in another epoch", "[uplink]") {
+    Fixture f;
+    f.spool_batches(2);
+    f.spool.on_synced(f.spool.take_unsynced().run());
+    f.connect(8);
+    REQUIRE(sent(f.live()) == "l3");
+    f.storage.cut_power();
+    const std::uint64_t before = f.restart();
+    f.session.on_disconnected("gone");
+    f.spool_batches(1);
+    f.session.on_connected(f.hash);
+    const auto actions = f.session.on_message(
+        wire::encode(wire::Welcome{2, "0.1.0", 16, 0, {}, {{before, {{1, 3}}}}}));
+    const auto batch = only<wire::Batch>(actions);
+    REQUIRE(batch.epoch != before);
+    REQUIRE(batch.sequence == 1);
+    REQUIRE(f.spool.stats().batches == 1);
+}
+
+TEST_CASE("a Hello names no more epochs than a collector remembers, the newest", "[uplink]") {
+    Fixture f;
+    std::vector<std::uint64_t> epochs;
+    for (int i = 0; i < 70; ++i) {
+        f.spool_batches(1);
+        epochs.push_back(f.restart());
+    }
+    const auto hello = only<wire::Hello>(f.session.on_connected(f.hash));
+    REQUIRE(hello.earlier_epochs.size() == wire::Limits{}.epochs_per_hello);
+    REQUIRE(hello.earlier_epochs.front() == epochs[7]);
+    REQUIRE(hello.earlier_epochs.back() == epochs[69]);
+}
+
+TEST_CASE("a Welcome that claims numbers never given is not believed", "[uplink]") {
     Fixture f;
     f.spool_batches(1);
     f.session.on_connected(f.hash);
-    REQUIRE(f.welcome(8, {{1, ~std::uint64_t{0}}}).reconnect_in);
-    REQUIRE(f.spool.next_sequence() == 2);
+    REQUIRE(f.welcome(8, {{1, 2}}).reconnect_in);
     REQUIRE(f.spool.stats().batches == 1);
 }
 

@@ -2,6 +2,7 @@
 
 #include <set>
 
+#include "agent/pipeline/rendezvous.h"
 #include "tests/support/catch.h"
 #include "tests/support/faulty_storage.h"
 #include "tests/unit/agent/pipeline/batches.h"
@@ -50,7 +51,7 @@ class Port {
         if (frames->size() != 2) return;
         const auto message = wire::decode((*frames)[1].bytes(), wire::Limits{});
         REQUIRE(message);
-        wire::Message answer = wire::Welcome{1, "test", 4, 0, {}};
+        wire::Message answer = wire::Welcome{1, "test", 4, 0, {}, {}};
         if (const auto* batch = std::get_if<wire::Batch>(&*message)) {
             sequences_.insert(batch->sequence);
             answer = wire::Ack{batch->epoch, {batch->sequence}};
@@ -95,7 +96,7 @@ struct Fixture {
     std::unique_ptr<Uplink> make_uplink(std::vector<std::string> endpoints,
                                         const std::string& server_key) {
         return std::make_unique<Uplink>(loop, UplinkConfig{std::move(endpoints), server_key},
-                                        "host-1", keys, session, [] {});
+                                        "host-1", keys, session);
     }
 };
 

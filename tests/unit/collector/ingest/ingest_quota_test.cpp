@@ -147,25 +147,29 @@ TEST_CASE("a made-up loss is believed as far as a host can have lost", "[ingest]
     constexpr std::uint64_t kMonth = 31 * 86'400;
     IngestRig rig;
     rig.connect();
-    (void)rig.send(rig.batch(1));
-    (void)rig.sync();
     wire::Hello hello = rig.hello();
-    hello.first_unacked = UINT64_MAX;
+    hello.dropped_batches = UINT64_MAX;
     (void)rig.send(hello);
     (void)rig.send(hello);
     CHECK(rig.ingest.stats().batches_lost == kMonth);
-    CHECK(rig.ingest.stats().losses_doubted == UINT64_MAX - 2 - kMonth);
+    CHECK(rig.ingest.stats().losses_doubted == UINT64_MAX - kMonth);
     CHECK(rig.ingest.hosts().at("a1").batches_lost == kMonth);
-    // Neither a batch far ahead nor a new epoch makes room for more.
+    // A new epoch makes no room for more, nor does a batch far ahead of what an older agent holds.
     rig.disk.clock.advance(10s);
     hello.epoch = 2;
+    hello.dropped_batches = std::uint64_t{1} << 60;
+    (void)rig.send(hello);
+    CHECK(rig.ingest.stats().batches_lost == kMonth + 10);
+    rig.disk.clock.advance(10s);
+    hello.protocol_version = 1;
+    hello.epoch = 3;
     wire::Batch far = rig.batch(std::uint64_t{1} << 60);
     far.body = rig.batch(1).body;
-    far.epoch = 2;
+    far.epoch = 3;
     (void)rig.send(far);
     hello.first_unacked = (std::uint64_t{1} << 60) + 1;
     (void)rig.send(hello);
-    CHECK(rig.ingest.stats().batches_lost == kMonth + 10);
+    CHECK(rig.ingest.stats().batches_lost == kMonth + 20);
 }
 
 TEST_CASE("there is room for so many hosts, and those that are known keep theirs", "[ingest]") {

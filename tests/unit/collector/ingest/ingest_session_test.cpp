@@ -58,13 +58,15 @@ TEST_CASE("a host keeps a bounded number of schemas, the last used ones", "[inge
     only<wire::SchemaRequest>(rig.send(rig.batch(3)));
 }
 
-TEST_CASE("batches the agent gave up are counted as lost, per epoch and once", "[ingest]") {
+TEST_CASE("batches that an agent of version 1 no longer holds are lost, per epoch and once",
+          "[ingest]") {
     IngestRig rig;
     rig.connect();
     for (const std::uint64_t n : {1, 2, 5})
         (void)rig.send(rig.batch(n));
     (void)rig.sync();
     wire::Hello hello = rig.hello();
+    hello.protocol_version = 1;
     hello.first_unacked = 8;  // 3, 4, 6 and 7 never came and never will
     (void)rig.send(hello);
     (void)rig.send(hello);
@@ -80,6 +82,46 @@ TEST_CASE("batches the agent gave up are counted as lost, per epoch and once", "
     (void)rig.send(hello);
     CHECK(rig.ingest.stats().batches_lost == 6);
     CHECK(rig.ingest.hosts().at("a1").batches_lost == 6);
+}
+
+TEST_CASE("batches the agent says it gave up are lost; what does not come may be elsewhere",
+          "[ingest]") {
+    IngestRig rig;
+    rig.connect();
+    (void)rig.send(rig.batch(5));
+    (void)rig.sync();
+    wire::Hello hello = rig.hello();
+    hello.first_unacked = 8;
+    (void)rig.send(hello);
+    CHECK(rig.ingest.stats().batches_lost == 0);
+    hello.dropped_batches = 2;
+    (void)rig.send(hello);
+    (void)rig.send(hello);
+    CHECK(rig.ingest.stats().batches_lost == 2);
+    hello.epoch = 2;
+    hello.dropped_batches = 1;
+    (void)rig.send(hello);
+    CHECK(rig.ingest.stats().batches_lost == 3);
+}
+
+TEST_CASE("Welcome tells what is durable of every epoch that Hello names", "[ingest]") {
+    IngestRig rig;
+    rig.connect();
+    for (const std::uint64_t epoch : {7, 8, 9}) {
+        wire::Batch batch = rig.batch(epoch);
+        batch.epoch = epoch;
+        (void)rig.send(batch);
+    }
+    wire::Hello hello = rig.hello();
+    hello.epoch = 9;
+    hello.earlier_epochs = {7, 8, 1000};
+    CHECK(rig.send(hello).empty());  // until they are durable
+    const auto replies = rig.sync();
+    const auto welcome = std::get<wire::Welcome>(replies.back().message);
+    CHECK(welcome.durable == std::vector<wire::SequenceRange>{{9, 9}});
+    REQUIRE(welcome.earlier.size() == 2);
+    CHECK(welcome.earlier[0].epoch == 7);
+    CHECK(welcome.earlier[1].durable == std::vector<wire::SequenceRange>{{8, 8}});
 }
 
 TEST_CASE("a host is connected while it was heard of lately", "[ingest]") {

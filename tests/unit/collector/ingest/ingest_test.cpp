@@ -31,6 +31,7 @@ class Gate {
     void hello(std::uint64_t first_unacked = 1) {
         wire::Hello hello;
         hello.host_id = "a1";
+        hello.protocol_version = 1;  // what it no longer holds is lost
         hello.epoch = 5;
         hello.first_unacked = first_unacked;
         hello.wall_ms = to_unix_ms(clock.wall_now()) + 1500;

@@ -251,6 +251,36 @@ TEST_CASE("a disk that cannot be read is an error, not an empty log", "[log]") {
     CHECK(rig.read_all() == up_to(1));
 }
 
+// A sync that failed may have left pages unwritten that a later one takes for written (fsyncgate).
+TEST_CASE("at start what the log does not say is durable is written once more, and no more",
+          "[log]") {
+    LogRig rig;
+    for (const std::uint64_t n : up_to(20))
+        rig.append_durably(n);
+    const LogPosition noted = rig.log->durable_position();
+    (void)rig.append(21).value();  // notes it
+    (void)rig.append(22).value();
+    const LogPosition end = rig.log->end_position();
+    rig.open();
+    CHECK(rig.storage.bytes_written_again() == end - noted);
+    CHECK(rig.read_all() == up_to(22));
+    rig.storage.cut_power();
+    rig.open();
+    CHECK(rig.read_all() == up_to(22));
+}
+
+TEST_CASE("a log that was cut short by a disk error is not begun while that cannot be mended",
+          "[log]") {
+    LogRig rig;
+    rig.append_durably(1);
+    (void)rig.append(2).value();
+    rig.storage.refuse_changes(EIO);
+    CHECK_FALSE(Log::open(rig.storage, {}, rig.clock));
+    rig.storage.refuse_changes(0);
+    rig.open();
+    CHECK(rig.read_all() == up_to(2));
+}
+
 TEST_CASE("a log that a newer version wrote is refused by name and left as it is", "[log]") {
     LogRig rig;
     rig.append_durably(1);

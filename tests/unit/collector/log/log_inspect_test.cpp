@@ -41,7 +41,7 @@ TEST_CASE("an inspected log is told in full and not changed", "[log]") {
         CHECK(file.bytes == before.at(file.name).size());
         CHECK(file.content.batches == 1);
         CHECK(file.created_ms == to_unix_ms(rig.clock.wall_now()));
-        CHECK(file.records == 4);  // snapshot, host, schema, batch
+        CHECK(file.records == 5);  // snapshot, host, schema, batch
     }
     REQUIRE(report.hosts.size() == 2);
     const LogHostReport& host = report.hosts.at("a1");

@@ -120,6 +120,27 @@ TEST_CASE("of a host's epochs the last used are remembered", "[sequence_book]") 
     CHECK(book.contains("a", 99, 1));
 }
 
+TEST_CASE("the epochs that an agent may still send stay, of the others a few", "[sequence_book]") {
+    SequenceBook book;
+    const std::uint64_t all = SequenceBook::kUnnamedEpochs + 10;
+    for (std::uint64_t epoch = 1; epoch <= all; ++epoch)
+        book.insert("a", epoch, 1);
+    book.insert("b", 1, 1);
+    book.keep("a", {3, 1, 999});
+    book.keep("unknown", {1});
+    for (std::uint64_t epoch = 1; epoch <= all; ++epoch) {
+        INFO("epoch " << epoch);
+        const bool newest = epoch > all - SequenceBook::kUnnamedEpochs;
+        CHECK(book.contains("a", epoch, 1) == (epoch == 1 || epoch == 3 || newest));
+    }
+    CHECK(book.contains("b", 1, 1));
+    // What comes new takes the place of one that was not named.
+    for (std::uint64_t epoch = 100; epoch < 100 + SequenceBook::kEpochsPerHost - 2; ++epoch)
+        book.insert("a", epoch, 1);
+    CHECK(book.contains("a", 1, 1));
+    CHECK(book.contains("a", 3, 1));
+}
+
 TEST_CASE("ranges join at both ends of the numbers there are", "[sequence_set]") {
     SequenceSet set;
     set.insert_range({10, 20});

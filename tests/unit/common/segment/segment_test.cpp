@@ -41,6 +41,23 @@ struct Fixture {
 
 }  // namespace
 
+TEST_CASE("a file that is written again is as it was", "[segment]") {
+    test::TempDir dir;
+    const auto storage = open_directory_storage(dir.path()).value();
+    std::string long_text;
+    for (int i = 0; i < 100'000; ++i)
+        long_text += std::to_string(i);
+    const auto file = storage->open_append("file").value();
+    REQUIRE(file->append(as_bytes(long_text)));
+    REQUIRE(file->write_again(5));
+    REQUIRE(file->write_again(long_text.size() + 5));
+    REQUIRE(file->append(as_bytes("end")));
+    REQUIRE(file->sync());
+    std::vector<std::byte> read(long_text.size() + 10);
+    const std::size_t n = storage->open_read("file").value()->read_at(0, read).value();
+    REQUIRE(as_text(std::span(read).first(n)) == long_text + "end");
+}
+
 TEST_CASE("records come back in order with their places", "[segment]") {
     Fixture f;
     f.write({"one", "", std::string(600'000, 'x'), "four"});
