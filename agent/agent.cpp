@@ -120,6 +120,7 @@ class Agent {
         sampled_;  // source and stamp, journalled next
 
     SelfLimiter self_limiter_;
+    SelfUsageReader self_usage_reader_;
     SelfUsage self_usage_;
     Lateness lateness_;
     bool series_frozen_ = false;
@@ -260,7 +261,7 @@ void Agent::look_at_self() {
         ::malloc_trim(0);  // telling a collector of the series took several times what they take
         code_release_due_ = now + kCodeRelease;
     }
-    const auto usage = read_self_usage();
+    const auto usage = self_usage_reader_.read();
     if (!usage) return;  // the agent source says why
     self_usage_ = *usage;
     const bool changed = self_limiter_.look(self_usage_, now);
