@@ -117,6 +117,7 @@ class Agent {
         sampled_;  // source and stamp, journalled next
 
     SelfLimiter self_limiter_;
+    SelfUsageReader self_usage_reader_;
     SelfUsage self_usage_;
     Lateness lateness_;
     bool series_frozen_ = false;
@@ -191,7 +192,8 @@ void Agent::set_sources() {
     }
     sampler_.set_sources(std::move(sources), config_.batch);
     sampler_.set_stretch(self_limiter_.factor());
-    batcher_.emplace(rounds_per_batch());
+    const BatchCounts counted = batcher_ ? batcher_->counts() : BatchCounts{};
+    batcher_.emplace(rounds_per_batch(), counted);
 }
 
 // One turn: samples what is due, journals it, ends the batch on its edge, and looks after spool and
@@ -252,9 +254,7 @@ void Agent::look_at_self() {
     const MonoTime now = clock_.mono_now();
     if (now - self_looked_ < kSelfLook) return;
     self_looked_ = now;
-    const Lateness lateness = sampler_.take_lateness();
-    lateness_ = {lateness_.ticks + lateness.ticks, lateness_.sum + lateness.sum,
-                 std::max(lateness_.max, lateness.max)};
+    lateness_ += sampler_.take_lateness();
     loop_busy_ = std::max(loop_busy_, loop_meter_.take_longest());
     tell_identity();  // the host may have a new name
     if (now >= code_release_due_) {
@@ -262,7 +262,7 @@ void Agent::look_at_self() {
         ::malloc_trim(0);  // telling a collector of the series took several times what they take
         code_release_due_ = now + kCodeRelease;
     }
-    const auto usage = read_self_usage();
+    const auto usage = self_usage_reader_.read();
     if (!usage) return;  // the agent source says why
     self_usage_ = *usage;
     const bool changed = self_limiter_.look(self_usage_, now);
@@ -410,9 +410,9 @@ AgentStatus Agent::status() const {
     status.version = RIDGELINE_VERSION;
     if (keys_) status.public_key = keys_->public_z85;
     status.started = started_;
-    status.samples = batcher_->samples_recorded();
-    status.values_refused = batcher_->values_refused();
-    status.series_refused = batcher_->series_refused();
+    status.samples = batcher_->counts().samples;
+    status.values_refused = batcher_->counts().values_refused;
+    status.series_refused = batcher_->counts().series_refused;
     status.ticks_missed = sampler_.ticks_missed();
     status.wall_steps = sampler_.wall_steps();
     status.lateness = lateness_;

@@ -21,6 +21,7 @@ Sampler::Sampler(net::Loop& loop, const Clock& clock,
 
 void Sampler::set_sources(std::vector<ScheduledSource> sources, milliseconds batch) {
     ++generation_;
+    keep_counts();
     tasks_.clear();
     waiting_.clear();
     schedule_.emplace(*clock_);
@@ -29,12 +30,32 @@ void Sampler::set_sources(std::vector<ScheduledSource> sources, milliseconds bat
         task.source = std::move(scheduled.source);
         task.interval = scheduled.interval;
         task.status.name = task.source->name();
+        const Counts& before = counts_before_[task.status.name];
+        task.status.rounds = before.rounds;
+        task.status.errors = before.errors;
         task.status.interval = scheduled.interval;
         task.status.in_worker = task.source->blocking();
         schedule_->add(scheduled.interval);
     }
     // The last, so that a batch ends with the tick on its edge.
     batch_entry_ = schedule_->add(batch);
+}
+
+void Sampler::keep_counts() {
+    if (!schedule_) return;
+    for (const SourceStatus& source : status())
+        counts_before_[source.name] = {source.rounds, source.errors, source.overruns};
+    ticks_missed_before_ = ticks_missed();
+    for (const Task& task : tasks_)
+        ticks_missed_before_ += task.busy ? 1 : 0;
+    wall_steps_before_ = wall_steps();
+    lateness_before_ = take_lateness();
+}
+
+Lateness Sampler::take_lateness() {
+    Lateness taken = std::exchange(lateness_before_, {});
+    taken += schedule_->take_lateness();
+    return taken;
 }
 
 bool Sampler::turn() {
@@ -65,7 +86,7 @@ std::vector<SourceStatus> Sampler::status() const {
     std::vector<SourceStatus> all;
     for (std::size_t i = 0; i < tasks_.size(); ++i) {
         all.push_back(tasks_[i].status);
-        all.back().overruns = schedule_->overruns(i);
+        all.back().overruns = counts_before_.at(all.back().name).overruns + schedule_->overruns(i);
     }
     return all;
 }

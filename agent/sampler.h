@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -47,7 +48,9 @@ class Sampler {
         std::function<void(std::size_t index, Source& source, const SampleInstant& at)> on_round,
         std::function<void()> after_worker);
 
-    // Replaces all sources. What a worker is still reading for the old ones is not used.
+    // Replaces all sources. What is counted goes on from where it was, of each source by its name.
+    // What a worker is still reading for the old ones, or what waits for one, is not used: those
+    // ticks are counted as missed.
     void set_sources(std::vector<ScheduledSource> sources, std::chrono::milliseconds batch);
     // Samples what is due. True when a batch ends with this turn.
     bool turn();
@@ -58,12 +61,15 @@ class Sampler {
     std::size_t size() const { return tasks_.size(); }
     const std::string& name(std::size_t index) const { return tasks_[index].status.name; }
     std::vector<SourceStatus> status() const;
-    std::uint64_t ticks_missed() const { return schedule_->ticks_missed(); }
-    std::uint64_t wall_steps() const { return schedule_->wall_steps(); }
-    Lateness take_lateness() { return schedule_->take_lateness(); }
+    std::uint64_t ticks_missed() const { return ticks_missed_before_ + schedule_->ticks_missed(); }
+    std::uint64_t wall_steps() const { return wall_steps_before_ + schedule_->wall_steps(); }
+    Lateness take_lateness();
     bool worker_busy() const { return readers_busy_ > 0; }
 
   private:
+    struct Counts {
+        std::uint64_t rounds = 0, errors = 0, overruns = 0;
+    };
     // Shared with the worker that reads it, which may outlive a reload.
     struct Task {
         std::shared_ptr<Source> source;
@@ -75,6 +81,7 @@ class Sampler {
         std::optional<MonoTime> read_at, read_well_at;
         MonoTime begun;
     };
+    void keep_counts();
     // The source is read at this instant.
     SampleInstant instant_of(Task& task, WallTime wall, MonoTime mono) const;
     void read_here(std::size_t index, const SampleInstant& at);
@@ -93,6 +100,10 @@ class Sampler {
     std::function<void()> after_worker_;
     std::vector<Task> tasks_;
     std::optional<Schedule> schedule_;
+    // Of the schedules, and of the sources of any name, before the last set_sources().
+    std::uint64_t ticks_missed_before_ = 0, wall_steps_before_ = 0;
+    Lateness lateness_before_;
+    std::map<std::string, Counts> counts_before_;
     std::size_t batch_entry_ = 0;
     std::uint64_t generation_ = 0;  // of the tasks; a worker's result of an older one is not used
     std::size_t readers_busy_ = 0;

@@ -110,7 +110,7 @@ SlotId Batcher::declare(std::string_view metric, Attributes attributes) {
     normalise(attributes);
     const SeriesDescriptor series{std::string(metric), std::move(attributes)};
     if (!within_limits(series)) {
-        ++series_refused_;
+        ++counts_.series_refused;
         return kRefusedSlot;
     }
     std::string packed = pack(series);
@@ -122,7 +122,7 @@ SlotId Batcher::declare(std::string_view metric, Attributes attributes) {
     const bool full = series_ + groups_.size() >= wire::Limits{}.series_per_schema ||
                       schema_bytes_ + encoded_bytes(packed) > kSchemaBytesMax;
     if (frozen_ || full) {
-        ++series_refused_;
+        ++counts_.series_refused;
         return kRefusedSlot;
     }
     if (!std::count(schema_order_.begin(), schema_order_.end(), current_))
@@ -155,7 +155,7 @@ void Batcher::retire(SlotId slot) {
 void Batcher::record(SlotId slot, double value) {
     const auto id = static_cast<std::uint32_t>(slot);
     if (!std::isfinite(value)) {
-        ++values_refused_;
+        ++counts_.values_refused;
         return;
     }
     if (id >= slots_.size() || slots_[id].retired || slots_[id].group != current_) return;
@@ -183,7 +183,7 @@ std::optional<SealedBatch> Batcher::end_round(WallTime wall, MonoTime mono) {
     group.rows.insert(group.rows.end(), group.row.begin(), group.row.end());
     ++rounds_;
     values_ += group.columns;
-    samples_recorded_ += static_cast<std::uint64_t>(
+    counts_.samples += static_cast<std::uint64_t>(
         std::count_if(group.row.begin(), group.row.end(), [](double v) { return has_value(v); }));
     return sealed;
 }

@@ -50,11 +50,19 @@ struct RoundView {
 SampleGroup to_columns(const std::vector<std::int64_t>& stamps_ms, const std::vector<double>& rows,
                        std::size_t columns);
 
+// What a batcher has seen since the agent began.
+struct BatchCounts {
+    std::uint64_t samples = 0;
+    std::uint64_t values_refused = 0;  // NaN and infinities
+    std::uint64_t series_refused = 0;  // declarations over wire::Limits, or while frozen
+};
+
 class Batcher final : public Recorder {
   public:
     // `rounds_expected` per batch and source: what is reserved, so that a batch grows without
-    // allocating.
-    explicit Batcher(std::size_t rounds_expected = 16) : rounds_expected_(rounds_expected) {}
+    // allocating. `counted` by batchers before this one.
+    explicit Batcher(std::size_t rounds_expected = 16, const BatchCounts& counted = {})
+        : rounds_expected_(rounds_expected), counts_(counted) {}
 
     // Between these two, the Recorder calls belong to `source`'s round at `at`.
     void begin_round(std::string_view source, const SampleInstant& at);
@@ -80,11 +88,7 @@ class Batcher final : public Recorder {
     const SharedSchema& schema() const { return schema_; }
     std::uint64_t schema_hash() const { return schema_hash_; }
 
-    std::uint64_t samples_recorded() const { return samples_recorded_; }
-    std::uint64_t values_refused() const { return values_refused_; }  // NaN and infinities
-    std::uint64_t series_refused() const {
-        return series_refused_;
-    }  // declarations over wire::Limits, or while frozen
+    const BatchCounts& counts() const { return counts_; }
 
   private:
     static constexpr std::uint32_t kNoColumn = ~std::uint32_t{0};
@@ -126,9 +130,7 @@ class Batcher final : public Recorder {
     std::size_t values_ = 0;        // in the batch, absent ones included
     std::size_t series_ = 0;        // declared and not dropped
     std::size_t schema_bytes_ = 0;  // what they take in the encoded schema, at most
-    std::uint64_t samples_recorded_ = 0;
-    std::uint64_t values_refused_ = 0;
-    std::uint64_t series_refused_ = 0;
+    BatchCounts counts_;
 };
 
 }  // namespace ridgeline::agent

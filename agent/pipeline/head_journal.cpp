@@ -164,15 +164,9 @@ Result<void> HeadJournal::append_pending() {
     return {};
 }
 
-// Empties the file. Only the first time it is made, which costs a directory sync.
+// Only the first time the file is made; it is empty from then on (discard).
 Result<void> HeadJournal::begin() {
-    if (writer_) {
-        RL_TRY(writer_->file()->truncate_to(kSegmentHeaderBytes));
-        RL_ASSIGN_OR_RETURN(
-            auto reopened, SegmentWriter::reopen(*storage_, std::string(kHeadFileName), kHeadFormat,
-                                                 [](const Record&) {}));
-        writer_ = std::move(reopened.writer);
-    } else {
+    if (!writer_) {
         const auto there = SegmentReader::open(*storage_, kHeadFileName, kHeadFormat);
         if (!there && there.error().code == Errc::unsupported) return fail(there.error());
         RL_ASSIGN_OR_RETURN(writer_, SegmentWriter::create(*storage_, std::string(kHeadFileName),
@@ -191,10 +185,9 @@ Result<void> HeadJournal::begin() {
 void HeadJournal::discard() {
     pending_.clear();
     written_schema_.reset();
-    begun_ = false;
     paused_ = false;
-    if (!writer_) return;
-    if (!writer_->file()->truncate_to(kSegmentHeaderBytes)) writer_.reset();
+    if (!std::exchange(begun_, false)) return;
+    if (!writer_->drop_records()) writer_.reset();  // it is made anew
 }
 
 Result<std::uint64_t> recover_head(Storage& storage, Spool& spool, std::string_view boot_id,

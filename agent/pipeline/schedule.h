@@ -7,6 +7,7 @@
 // passed are counted, and the next tick is aligned again. Pure.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -26,6 +27,13 @@ struct Lateness {
     std::uint64_t ticks = 0;
     std::chrono::nanoseconds sum{0};
     std::chrono::nanoseconds max{0};
+
+    Lateness& operator+=(const Lateness& other) {
+        ticks += other.ticks;
+        sum += other.sum;
+        max = std::max(max, other.max);
+        return *this;
+    }
 };
 
 class Schedule {

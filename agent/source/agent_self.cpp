@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #include "agent/source/rounding.h"
-#include "common/base/file.h"
 #include "common/base/text.h"
 
 namespace ridgeline::agent {
@@ -42,10 +41,10 @@ SourceMaker configure(ConfigTable&) {
 
 // /proc/self/stat (proc(5)): num_threads and rss are the 18th and the 22nd field after the name,
 // which may hold anything and ends at the last parenthesis.
-Result<SelfUsage> read_self_usage() {
+Result<SelfUsage> SelfUsageReader::read() {
     std::array<char, 1024> buffer{};
-    const UniqueFd fd{::open("/proc/self/stat", O_RDONLY | O_CLOEXEC)};
-    const ssize_t n = fd ? ::read(fd.get(), buffer.data(), buffer.size()) : -1;
+    if (!stat_) stat_ = UniqueFd{::open("/proc/self/stat", O_RDONLY | O_CLOEXEC)};
+    const ssize_t n = stat_ ? ::pread(stat_.get(), buffer.data(), buffer.size(), 0) : -1;
     if (n < 0) return fail(errno_error("/proc/self/stat"));
     std::string_view rest(buffer.data(), static_cast<std::size_t>(n));
     rest.remove_prefix(std::min(rest.rfind(')'), rest.size() - 1) + 1);
@@ -69,7 +68,7 @@ Result<SelfUsage> read_self_usage() {
 }
 
 Result<void> AgentSource::read(const SampleInstant&) {
-    RL_ASSIGN_OR_RETURN(usage_, read_self_usage());
+    RL_ASSIGN_OR_RETURN(usage_, reader_.read());
     return {};
 }
 

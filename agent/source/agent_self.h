@@ -6,6 +6,7 @@
 #include "agent/source/host_root.h"
 #include "agent/source/source.h"
 #include "agent/source/source_type.h"
+#include "common/base/file.h"
 
 namespace ridgeline::agent {
 
@@ -16,7 +17,13 @@ struct SelfUsage {
     std::uint32_t threads = 0;
 };
 // Always of the real /proc: the agent is here, wherever the host's root is.
-Result<SelfUsage> read_self_usage();
+class SelfUsageReader {
+  public:
+    Result<SelfUsage> read();
+
+  private:
+    UniqueFd stat_;  // /proc/self/stat, kept open
+};
 
 class AgentSource final : public Source {
   public:
@@ -25,6 +32,7 @@ class AgentSource final : public Source {
     void emit(Recorder& out) override;
 
   private:
+    SelfUsageReader reader_;
     SelfUsage usage_;
     bool declared_ = false;
     SlotId rss_{}, cpu_{}, fds_{}, threads_{};

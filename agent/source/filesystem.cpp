@@ -9,6 +9,8 @@
 #include <initializer_list>
 #include <utility>
 
+#include <poll.h>
+
 #include "common/base/text.h"
 #include "common/base/units.h"
 
@@ -16,6 +18,10 @@ namespace ridgeline::agent {
 
 namespace {
 
+// Mounts that come, go or are remounted are told at once (see tables_changed); what a filesystem
+// does to itself after an error is not, so the tables are read as often as the source is by
+// default.
+constexpr std::chrono::seconds kTablesMaxAge{10};
 // In one error; the series name them all.
 constexpr std::size_t kNamedMax = 3;
 
@@ -104,16 +110,30 @@ std::chrono::seconds FilesystemSource::patience() const {
 
 Result<void> FilesystemSource::read(const SampleInstant& at) {
     fresh_ = false;
-    RL_TRY(read_tables());
+    RL_TRY(read_tables(at.mono));
     statvfs_->refresh();
     prober_->probe(probes_, timeout_);
+    look_for_read_only();
     fresh_ = true;
     return complaints(at);
 }
 
-// The tables change rarely and are read each time, for a filesystem that turned read-only; they are
-// parsed when a byte of them has changed.
-Result<void> FilesystemSource::read_tables() {
+// poll(2) on a mountinfo file tells once of each change of its table (proc(5), /proc/PID/mounts).
+bool FilesystemSource::tables_changed() const {
+    if (root_->recorded()) return true;
+    std::array<pollfd, 2> files{
+        {{own_file_.fd(), POLLPRI, 0}, {first_process_file_.fd(), POLLPRI, 0}}};
+    const nfds_t count = first_process_readable_ ? 2 : 1;
+    return own_file_.fd() < 0 || ::poll(files.data(), count, 0) != 0;
+}
+
+// The tables change rarely: they are read when they may have, and parsed when a byte of them has.
+Result<void> FilesystemSource::read_tables(MonoTime now) {
+    // Asked each time: a change that is not read now must not be told of again.
+    const bool changed = tables_changed();
+    const bool fresh = tables_read_at_ && now - *tables_read_at_ < kTablesMaxAge;
+    if (fresh && !changed) return {};
+    tables_read_at_.reset();
     std::string_view first_process;
     if (first_process_readable_) {
         // Hidden when /proc is mounted with hidepid, and absent in a recording.
@@ -123,6 +143,7 @@ Result<void> FilesystemSource::read_tables() {
         if (content) first_process = *content;
     }
     RL_ASSIGN_OR_RETURN(const std::string_view own, own_file_.read());
+    tables_read_at_ = now;
     if (own_text_ && *own_text_ == own && first_process_text_ == first_process) return {};
     own_text_ = std::string(own);
     first_process_text_ = first_process;
@@ -166,6 +187,7 @@ void FilesystemSource::select() {
             entry.slots = std::exchange(old->slots, {});
             entry.hung_since = old->hung_since;
             entry.hung_call = old->hung_call;
+            entry.read_only = old->read_only;
         }
         entry.mount = std::move(mount);
         entries_.push_back(std::move(entry));
@@ -173,6 +195,15 @@ void FilesystemSource::select() {
     for (const Entry& entry : before)
         retired_.push_back(entry.slots);
     left_out_ = std::max(own.size(), entries_.size()) - entries_.size();
+}
+
+// One that turned read-only, or writable: the tables say which it is, the mount or all of it.
+void FilesystemSource::look_for_read_only() {
+    for (Entry& entry : entries_) {
+        if (outcome_of(entry) != Outcome::usage) continue;
+        const bool now = entry.probe->answer.read_only;
+        if (std::exchange(entry.read_only, now).value_or(now) != now) tables_read_at_.reset();
+    }
 }
 
 FilesystemSource::Outcome FilesystemSource::outcome_of(const Entry& entry) {

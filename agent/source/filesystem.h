@@ -54,11 +54,14 @@ class FilesystemSource final : public Source {
         Slots slots;
         WallTime hung_since;
         std::optional<MonoTime> hung_call;  // that `hung_since` belongs to
+        std::optional<bool> read_only;      // as statvfs said last
     };
     enum class Outcome { usage, unmounted, error, hung, not_probed, hidden };
 
-    Result<void> read_tables();
+    Result<void> read_tables(MonoTime now);
+    bool tables_changed() const;
     void select();
+    void look_for_read_only();
     static Outcome outcome_of(const Entry& entry);
     Result<void> complaints(const SampleInstant& at);
     // With `shared`, of a filesystem whose free space is another's as well: its share used is not
@@ -78,6 +81,7 @@ class FilesystemSource final : public Source {
     std::optional<std::string> own_text_;
     std::string first_process_text_;
     bool first_process_readable_ = true;
+    std::optional<MonoTime> tables_read_at_;           // none: the last read failed
     std::vector<Entry> entries_;                       // by mountpoint
     std::vector<std::shared_ptr<MountProbe>> probes_;  // of the entries
     std::vector<Slots> retired_;                       // since the last emit

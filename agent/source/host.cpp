@@ -50,6 +50,10 @@ std::optional<std::uint64_t> count_processes(const HostRoot& root, UniqueFd& pro
             ++count;
             first_visible = first_visible || name == "1";
         }
+        // procfs gives as many as fit (fs/proc/base.c, proc_pid_readdir): with room left for one
+        // more, these were the last.
+        const bool room_left = buffer.size() - static_cast<std::size_t>(bytes) >= sizeof(dirent64);
+        if (room_left && !root.recorded()) break;
     }
     if (!first_visible) return {};
     return count;
@@ -118,6 +122,15 @@ void HostSource::set(Metric metric, const std::optional<std::uint64_t>& value) {
     if (value) values_[metric] = static_cast<double>(*value);
 }
 
+// The boot's id says something new only with another btime.
+std::uint64_t HostSource::settled_boot_time(std::uint64_t btime_s) {
+    if (btime_s_ == btime_s) return boot_time_s_;
+    const auto boot_id = boot_id_file_.read();
+    boot_time_s_ = boot_time_.settle(btime_s, boot_id ? trim(*boot_id) : std::string_view());
+    btime_s_ = btime_s;
+    return boot_time_s_;
+}
+
 void HostSource::read_file_handles() {
     const auto text = file_nr_file_.read();
     const auto handles = text ? parse_file_nr(*text) : std::nullopt;
@@ -154,11 +167,7 @@ Result<void> HostSource::read(const SampleInstant& at) {
     parse_process_counts(stat, load, facts);
     if (!facts.uptime_seconds) return fail(Errc::corrupt, "/proc/uptime: not a number");
     set(uptime, std::round(*facts.uptime_seconds));
-    if (facts.boot_time_s) {
-        const auto boot_id = boot_id_file_.read();
-        const std::string_view id = boot_id ? trim(*boot_id) : std::string_view();
-        set(boot_time, std::optional(boot_time_.settle(*facts.boot_time_s, id)));
-    }
+    if (facts.boot_time_s) set(boot_time, std::optional(settled_boot_time(*facts.boot_time_s)));
     set(processes_running, facts.running);
     set(processes_blocked, facts.blocked);
     set(processes_threads, facts.threads);

@@ -75,6 +75,7 @@ class HostSource final : public Source {
 
     void set(Metric metric, double value) { values_[metric] = value; }
     void set(Metric metric, const std::optional<std::uint64_t>& value);
+    std::uint64_t settled_boot_time(std::uint64_t btime_s);
     void read_file_handles();
     void read_clock();
     void look_around();  // what changes rarely and costs more
@@ -88,6 +89,8 @@ class HostSource final : public Source {
     HostFile file_nr_file_;
     UniqueFd proc_;
     BootTime boot_time_;
+    std::optional<std::uint64_t> btime_s_;  // settled to boot_time_s_
+    std::uint64_t boot_time_s_ = 0;
     std::optional<MonoTime> looked_at_;
     std::optional<std::uint64_t> process_limit_;
     std::optional<bool> reboot_required_;

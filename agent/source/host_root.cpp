@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <span>
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -16,16 +17,35 @@ namespace ridgeline::agent {
 
 namespace {
 
-constexpr std::size_t kFirstBufferBytes = 4096;
+constexpr std::size_t kFirstReadBytes = 4096;
 constexpr std::size_t kEntriesMax = 100'000;
+// The kernel's own buffer for a table, at least (fs/seq_file.c: a page, and 4 KiB is the smallest).
+constexpr std::size_t kSeqBufferBytes = 4096;
 
-// What the kernel writes as one record comes whole when the buffer has room, and needs no second
-// read that says so. Everything else may come in pieces.
-bool is_one_record(std::string_view relative) {
-    constexpr std::array<std::string_view, 4> kNames = {"proc/stat", "proc/loadavg", "proc/meminfo",
-                                                        "proc/uptime"};
-    return relative.starts_with("proc/pressure/") || relative.starts_with("sys/") ||
-           std::find(kNames.begin(), kNames.end(), relative) != kNames.end();
+// A read that brought fewer bytes than this has brought the end of the file; 0: only an empty one
+// has. A table that is written record by record (seq_file) comes in pieces, however large the
+// buffer is: a piece ends where the next record does not fit into what is left of the kernel's
+// buffer. Where the largest record is known, a piece that leaves room for one is the last. What is
+// one record, or no table at all (sysctl, sysfs), comes whole.
+std::size_t ends_below(std::string_view relative) {
+    constexpr std::size_t kAnyLength = ~std::size_t{0};
+    constexpr std::array<std::string_view, 4> kProc = {"proc/stat", "proc/loadavg", "proc/meminfo",
+                                                       "proc/uptime"};
+    constexpr std::array<std::string_view, 3> kBelow = {"proc/pressure/", "proc/sys/", "sys/"};
+    constexpr std::array<std::string_view, 5> kNet = {"/net/snmp", "/net/snmp6", "/net/netstat",
+                                                      "/net/sockstat", "/net/sockstat6"};
+    const auto ends = [&](std::string_view end) { return relative.ends_with(end); };
+    if (std::find(kProc.begin(), kProc.end(), relative) != kProc.end() ||
+        std::any_of(kNet.begin(), kNet.end(), ends) ||
+        std::any_of(kBelow.begin(), kBelow.end(),
+                    [&](std::string_view start) { return relative.starts_with(start); }))
+        return kAnyLength;
+    // A name and one number; a name of 15 bytes and 16 numbers; 17 numbers of a CPU.
+    constexpr std::size_t kVmstatLineMax = 96;
+    constexpr std::size_t kNetLineMax = 512;
+    if (relative == "proc/vmstat") return kSeqBufferBytes - kVmstatLineMax;
+    if (ends("/net/dev") || ends("/net/stat/nf_conntrack")) return kSeqBufferBytes - kNetLineMax;
+    return 0;  // of a disk all partitions are one record, and a mount's paths have no end
 }
 
 }  // namespace
@@ -50,7 +70,7 @@ HostFile::HostFile(const HostRoot& root, std::string relative, std::size_t bytes
     : root_(&root),
       relative_(std::move(relative)),
       bytes_max_(bytes_max),
-      one_record_(is_one_record(relative_)) {}
+      ends_below_(ends_below(relative_)) {}
 
 Result<std::string_view> HostFile::read() {
     const bool opened = !fd_ || root_->recorded();
@@ -58,12 +78,15 @@ Result<std::string_view> HostFile::read() {
         fd_ = UniqueFd{root_->open_below(relative_, O_RDONLY | O_CLOEXEC | O_NOCTTY)};
         if (!fd_) return fail(errno_error("/" + relative_));
     }
-    if (buffer_.empty()) buffer_.resize(std::min(kFirstBufferBytes, bytes_max_));
-    // A file that the kernel writes record by record (seq_file: net/dev, diskstats, mountinfo,
-    // vmstat) comes in pieces of a page, however large the buffer is: only 0 is the end.
+    // Most files are far shorter than a page. What is kept for each is as long as its content, or
+    // two dozen of them would take a hundred kilobytes.
+    std::array<char, kFirstReadBytes> first;
+    std::span<char> into = buffer_;
+    if (buffer_.size() <= first.size())
+        into = std::span(first).first(std::min(first.size(), bytes_max_));
     std::size_t filled = 0;
     for (;;) {
-        const ssize_t n = ::pread(fd_.get(), buffer_.data() + filled, buffer_.size() - filled,
+        const ssize_t n = ::pread(fd_.get(), into.data() + filled, into.size() - filled,
                                   static_cast<off_t>(filled));
         if (n < 0) {
             if (errno == EINTR) continue;
@@ -73,18 +96,26 @@ Result<std::string_view> HostFile::read() {
             if (!opened && error.sys_errno == ENODEV) return read();
             return fail(error);
         }
-        if (n == 0) return std::string_view(buffer_.data(), filled);
         filled += static_cast<std::size_t>(n);
-        if (filled < buffer_.size()) {
-            if (one_record_) return std::string_view(buffer_.data(), filled);
+        if (filled < into.size()) {
+            if (n == 0 || static_cast<std::size_t>(n) < ends_below_) break;
             continue;
         }
-        if (buffer_.size() >= bytes_max_) {
+        if (into.size() >= bytes_max_) {
             return fail(Errc::limit,
                         "/" + relative_ + ": larger than " + std::to_string(bytes_max_) + " bytes");
         }
-        buffer_.resize(buffer_.size() * 2);
+        const bool was_first = into.data() == first.data();
+        buffer_.resize(into.size() * 2);
+        if (was_first) std::copy(first.begin(), first.end(), buffer_.begin());
+        into = buffer_;
     }
+    if (into.data() == first.data()) {
+        // Room for digits to come, so that it is not allocated anew all the time.
+        if (buffer_.capacity() < filled) buffer_.reserve(filled + filled / 4);
+        buffer_.assign(first.data(), filled);
+    }
+    return std::string_view(buffer_.data(), filled);
 }
 
 bool in_other_network_namespace(const HostRoot& root) {

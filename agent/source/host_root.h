@@ -39,21 +39,24 @@ class HostRoot {
     bool recorded_ = false;
 };
 
-// A file under the root that is read again and again: kept open and read to its end with pread into
-// one reused buffer. What fits a page is of one moment; a longer table of the kernel's is of as
-// many as it has pages. (Files of a recorded root are opened anew each time.)
+// A file under the root that is read again and again: kept open and read to its end with pread, in
+// one call where the kernel's ways with that file let it be. What fits a page is of one moment; a
+// longer table of the kernel's is of as many as it has pages. (Files of a recorded root are opened
+// anew each time.)
 class HostFile {
   public:
     // `relative` without a leading slash: "proc/stat". Nothing is opened yet.
     HostFile(const HostRoot& root, std::string relative, std::size_t bytes_max = 16U << 20);
     // Valid until the next call. Errors name the file as "/proc/stat: …".
     Result<std::string_view> read();
+    // To poll(2); −1 before the first read and after an error.
+    int fd() const { return fd_.get(); }
 
   private:
     const HostRoot* root_;
     std::string relative_;
     std::size_t bytes_max_;
-    bool one_record_;
+    std::size_t ends_below_;  // bytes of a read that was the last
     UniqueFd fd_;
     std::string buffer_;
 };

@@ -57,6 +57,7 @@ struct MountProber::Shared {
                           [&](const Thread& thread) { return thread.state == state; }));
     }
     bool has_pending() const { return next < pending.size(); }
+    bool all_settled() const { return !has_pending() && count(ThreadState::asking) == 0; }
     // The last thread is kept for local filesystems.
     bool can_ask() const {
         return has_pending() &&
@@ -156,7 +157,11 @@ void MountProber::Shared::serve(std::size_t index) {
         probe->answer = answer;
         probe->state = MountState::answered;
         self.state = ThreadState::idle;
-        if (!has_pending() && count(ThreadState::asking) == 0) answered.notify_one();
+        if (!all_settled()) continue;
+        // Not under the lock, which who is woken would only wait for again.
+        lock.unlock();
+        answered.notify_one();
+        lock.lock();
     }
     self.state = ThreadState::absent;
 }
@@ -189,11 +194,19 @@ void MountProber::probe(std::span<const std::shared_ptr<MountProbe>> probes,
         const bool nobody_asks =
             shared.count(ThreadState::asking) == 0 && shared.count(ThreadState::idle) == 0;
         if (nobody_asks) shared.skip_pending(false, start_error);
-        if (!shared.has_pending() && shared.count(ThreadState::asking) == 0) break;
-        const std::size_t takers = shared.can_ask() ? shared.count(ThreadState::idle) : 0;
-        if (takers > 0) shared.work.notify_one();
+        if (shared.all_settled()) break;
+        const auto takers = [&] {
+            return shared.can_ask() ? shared.count(ThreadState::idle) : std::size_t{0};
+        };
+        if (takers() > 0) {
+            // Not under the lock, which who is woken would only wait for again.
+            lock.unlock();
+            shared.work.notify_one();
+            lock.lock();
+            if (shared.all_settled()) break;
+        }
         const std::size_t calls =
-            shared.count(ThreadState::asking) + shared.count(ThreadState::hung) + takers;
+            shared.count(ThreadState::asking) + shared.count(ThreadState::hung) + takers();
         shared.clock->wait(shared.answered, lock,
                            shared.next_look(now, deadline, !full && start_error == 0), calls);
     }

@@ -45,6 +45,7 @@ class SystemStatvfs final : public StatvfsReader {
             return answer;
         }
         answer.usage = to_usage(info);
+        answer.read_only = (info.f_flag & ST_RDONLY) != 0;
         // Which mount that was: after an unmount the path leads to the filesystem below. Asks
         // nobody but the kernel, which knows it since 5.8.
         struct statx status {};
@@ -94,8 +95,8 @@ class RecordedStatvfs final : public StatvfsReader {
     StatvfsAnswer read(const std::string& path) override {
         const std::lock_guard lock(mutex_);
         const auto it = usage_.find(path);
-        if (it == usage_.end()) return {ENOENT, {}, 0};
-        return {0, it->second, 0};
+        if (it == usage_.end()) return {ENOENT, {}, 0, false};
+        return {0, it->second, 0, false};
     }
 
   private:

@@ -36,6 +36,7 @@ struct StatvfsAnswer {
     int error = 0;  // errno
     FilesystemUsage usage;
     std::uint64_t mount_id = 0;  // of what the path led to, as in mountinfo; 0: not known
+    bool read_only = false;      // the mount or the whole filesystem
 };
 
 class StatvfsReader {

@@ -105,6 +105,7 @@ Result<bool> ZmqSocket::send(std::string_view frame) {
 }
 
 Result<bool> ZmqSocket::send_multipart(const std::vector<std::string_view>& frames) {
+    used_ = true;
     for (std::size_t i = 0; i < frames.size(); ++i) {
         const int flags = ZMQ_DONTWAIT | (i + 1 < frames.size() ? ZMQ_SNDMORE : 0);
         if (zmq_send(socket_.get(), frames[i].data(), frames[i].size(), flags) >= 0) continue;
@@ -117,6 +118,7 @@ Result<bool> ZmqSocket::send_multipart(const std::vector<std::string_view>& fram
 }
 
 Result<std::vector<ZmqFrame>> ZmqSocket::receive(std::size_t frames_max) {
+    used_ = true;
     std::vector<ZmqFrame> frames;
     for (;;) {
         ZmqFrame frame;
@@ -144,10 +146,10 @@ int ZmqSocket::fd() const {
     return fd;
 }
 
-ZmqWatcher::ZmqWatcher(Loop& loop, const ZmqSocket& socket, std::function<void()> on_readable)
+ZmqWatcher::ZmqWatcher(Loop& loop, ZmqSocket& socket, std::function<void()> on_readable)
     : socket_(&socket),
       on_readable_(std::move(on_readable)),
-      poll_(loop, socket.fd(), [](int, int) {}),  // waking the loop is all it is for
+      poll_(loop, socket.fd(), [this](int, int) { may_be_readable_ = true; }),
       prepare_(new uv_prepare_t{}),
       idle_(new uv_idle_t{}) {
     uv_prepare_init(loop.raw(), prepare_.get());
@@ -161,7 +163,10 @@ ZmqWatcher::ZmqWatcher(Loop& loop, const ZmqSocket& socket, std::function<void()
 }
 
 void ZmqWatcher::check() {
-    if (!socket_->readable()) {
+    if (socket_->take_used()) may_be_readable_ = true;
+    if (!may_be_readable_) return;
+    may_be_readable_ = socket_->readable();
+    if (!may_be_readable_) {
         uv_idle_stop(idle_.get());
         return;
     }

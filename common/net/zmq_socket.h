@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <zmq.h>
@@ -73,6 +74,9 @@ class ZmqSocket {
     Result<std::vector<ZmqFrame>> receive(std::size_t frames_max);
 
     bool readable() const;  // ZMQ_EVENTS has POLLIN
+    // Whether anything was done with the socket since the last call of this: readable() may answer
+    // otherwise now without a signal on fd().
+    bool take_used() { return std::exchange(used_, false); }
     int fd() const;
     void* raw() const { return socket_.get(); }
 
@@ -82,21 +86,25 @@ class ZmqSocket {
     };
     explicit ZmqSocket(void* socket) : socket_(socket) {}
     std::unique_ptr<void, Closer> socket_;
+    bool used_ = true;
 };
 
-// Calls back while a socket is readable. ZMQ_FD is edge-triggered and may have fired before anybody
-// looked, so readiness is asked for (ZMQ_EVENTS) once in every turn of the loop rather than taken
-// from the descriptor, which only wakes the loop. The callback should take a bounded number of
-// messages; it is called again on the next turn.
+// Calls back while a socket is readable. ZMQ_FD says only that libzmq has something to do for the
+// socket, and any call on the socket does it, so that the descriptor may be quiet while messages
+// wait. So readiness is asked for (ZMQ_EVENTS) before the loop waits, but only when the descriptor
+// was ready, the socket was used, or messages were left: to ask costs two system calls, and a loop
+// turns for many reasons. The callback should take a bounded number of messages; it is called again
+// on the next turn.
 class ZmqWatcher {
   public:
-    ZmqWatcher(Loop& loop, const ZmqSocket& socket, std::function<void()> on_readable);
+    ZmqWatcher(Loop& loop, ZmqSocket& socket, std::function<void()> on_readable);
 
   private:
     void check();
 
-    const ZmqSocket* socket_;
+    ZmqSocket* socket_;
     std::function<void()> on_readable_;
+    bool may_be_readable_ = true;
     Poll poll_;
     HandlePtr<uv_prepare_t> prepare_;
     HandlePtr<uv_idle_t> idle_;
@@ -115,7 +123,7 @@ class ZmqMonitor {
     // all its work than drop one: whoever opens a monitor reads it. To be ended with
     // zmq_socket_monitor(socket, nullptr, 0) when the observed socket outlives it and is in use.
     static Result<ZmqMonitor> open(ZmqContext& context, const ZmqSocket& observed, int events);
-    const ZmqSocket& socket() const { return *pair_; }
+    ZmqSocket& socket() const { return *pair_; }
     Result<std::optional<ZmqEvent>> next();
 
   private:

@@ -208,4 +208,11 @@ Result<std::uint64_t> SegmentWriter::append(std::uint8_t type, std::span<const s
     return at;
 }
 
+Result<void> SegmentWriter::drop_records() {
+    RL_TRY(file_->truncate_to(kSegmentHeaderBytes));
+    size_ = kSegmentHeaderBytes;
+    broken_ = false;
+    return {};
+}
+
 }  // namespace ridgeline

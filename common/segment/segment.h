@@ -115,6 +115,8 @@ class SegmentWriter {
     // Appends one record and returns the offset of its header. On an error nothing of it stays
     // visible: the file is cut back, and if even that fails, before the next append.
     Result<std::uint64_t> append(std::uint8_t type, std::span<const std::byte> payload);
+    // Drops every record; the file is as create() made it.
+    Result<void> drop_records();
     // May be called on another thread than append().
     Result<void> sync() { return file_->sync(); }
 

@@ -47,6 +47,8 @@ if(RIDGELINE_STATIC)
   ridgeline_use_archives(PkgConfig::LIBUV uv_a)
   ridgeline_use_archives(PkgConfig::LIBZMQ zmq pgm norm protokit bsd md sodium)
   add_library(ridgeline_gssapi_absent STATIC ${CMAKE_CURRENT_LIST_DIR}/gssapi_absent.c)
+  # For libzmq's archive alone: the collector's libcurl is shared and must find the real ones.
+  target_compile_options(ridgeline_gssapi_absent PRIVATE -fvisibility=hidden)
   set_property(TARGET PkgConfig::LIBZMQ APPEND PROPERTY INTERFACE_LINK_LIBRARIES ridgeline_gssapi_absent)
   ridgeline_use_archives(PkgConfig::ZSTD zstd)
   ridgeline_use_archives(PkgConfig::SODIUM sodium)
@@ -57,7 +59,11 @@ if(RIDGELINE_STATIC)
   ridgeline_use_archives(ridgeline_protobuf_lite protobuf-lite)
   set(RIDGELINE_PROTOBUF ridgeline_protobuf_lite)
   ridgeline_use_archives(PkgConfig::SQLITE sqlite3)
-  add_link_options(-static-libstdc++ -Wl,--gc-sections)
+  # Sections of their own are what --gc-sections can leave out and agent/steady_code.ld can put side by side. Bound at the
+  # start (-z now), functions need neither the loader nor the tables of symbols later, and their pages can be given back;
+  # and the table of their addresses is read-only from then on (-z relro).
+  add_compile_options(-ffunction-sections -fdata-sections)
+  add_link_options(-static-libstdc++ -Wl,--gc-sections -Wl,-z,relro,-z,now)
   if(RIDGELINE_OLD_GLIBC)
     # Of libmicrohttpd other distributions have other versions, or none.
     ridgeline_use_archives(PkgConfig::MHD microhttpd)

@@ -2,12 +2,14 @@
 """Which code the agent runs once it has settled, as the linker script that puts it side by side.
 
     tests/bench/steady_code.py [--build build/release] [--seconds 120] > agent/steady_code.ld
+    tests/bench/steady_code.py --check
 
 Runs the agent under callgrind with a collector to deliver to, counts nothing of its start, and prints a section
 .text.steady of the object files (of libraries: archive members) and template instances that ran. The kernel maps the 16
 pages around one that is touched (mm/memory.c, do_fault_around): code that is used here and there makes nearly all of a
 program resident, code that lies together does not. footprint.py shows what it earns. A line that matches nothing does
-no harm, code that is missing costs a few pages: run it again after large changes. Needs valgrind.
+no harm, code that is missing costs a few pages: run it again after large changes. --check fails once a tenth of the lines
+match nothing: code was moved or renamed, or a library's release has other objects. Needs valgrind, but for --check.
 """
 
 import argparse
@@ -22,8 +24,10 @@ import time
 
 from peers import Ridgeline
 
+LAYOUT = pathlib.Path(__file__).resolve().parents[2] / "agent/steady_code.ld"
+STALE_MAX = 0.1
 SETTLED_SECONDS = 60  # under callgrind everything takes some fifty times as long
-HEADER = """/* The code that a settled agent runs, side by side: some 1.4 MB resident of 4. Written by
+HEADER = """/* The code that a settled agent runs, side by side: some 1.1 MB resident of 4. Written by
    tests/bench/steady_code.py, which tells more. */
 """
 # A function's code path that its compiler holds for rare lies apart already.
@@ -31,15 +35,20 @@ RARE = re.compile(r"\.text\.(unlikely|startup|exit)|\.text\..*\.cold$")
 OUTSIDE_ARCHIVES = re.compile(r".*/ridgeline-agent\.dir/([^/]+\.o)$")
 
 
-def link_map(build):
-    """The linker's map of the agent, linked again by the build's own command."""
+def link_plain(build, directory):
+    """The agent in a build directory of its own, linked by the build's own command but without this script's layout, and
+    the linker's map of it: valgrind takes only .text for the program's code."""
     commands = subprocess.run(["ninja", "-C", build, "-t", "commands", "agent/ridgeline-agent"], check=True,
                               capture_output=True, text=True).stdout
     link = re.sub(r"^: && | && :$", "", commands.splitlines()[-1])
-    with tempfile.TemporaryDirectory() as directory:
-        link = link.replace(" -o agent/ridgeline-agent", f" -o {directory}/agent -Wl,-Map={directory}/map")
-        subprocess.run(link, shell=True, cwd=build, check=True)
-        return pathlib.Path(directory, "map").read_text()
+    link, layouts = re.subn(r" -Wl,-T,\S*/steady_code\.ld", "", link)
+    if not layouts:
+        raise SystemExit(f"{build} does not lay the agent out: configure it with RIDGELINE_STATIC")
+    (directory / "agent").mkdir()
+    (directory / "collector").symlink_to((build / "collector").resolve())
+    link = link.replace(" -o agent/ridgeline-agent", f" -o {directory}/agent/ridgeline-agent -Wl,-Map={directory}/map")
+    subprocess.run(link, shell=True, cwd=build, check=True)
+    return (directory / "map").read_text()
 
 
 def code_sections(text):
@@ -97,25 +106,42 @@ def steady(sections, addresses):
 
 
 def patterns(sections):
-    lines = set()
-    for _, _, name, file in sections:
-        if name != ".text":
-            lines.add(f"*({name})")
-        elif member := re.match(r".*/([^/]+\.a)\((.*)\)$", file):
-            lines.add(f"*{member[1]}:{member[2]}(.text)")
-        elif own := OUTSIDE_ARCHIVES.match(file):
-            lines.add(f"*{own[1]}(.text)")
-    return sorted(lines)
+    return sorted({line_of(name, file) for _, _, name, file in sections} - {None})
+
+
+def line_of(name, file):
+    """How the linker script names a section of an object file."""
+    if name != ".text":
+        return f"*({name})"
+    if member := re.match(r".*/([^/]+\.a)\((.*)\)$", file):
+        return f"*{member[1]}:{member[2]}(.text)"
+    if own := OUTSIDE_ARCHIVES.match(file):
+        return f"*{own[1]}(.text)"
+    return None
+
+
+def check(sections):
+    present = {line_of(name, file) for _, _, name, file in sections}
+    lines = re.findall(r"^    (\S+)$", LAYOUT.read_text(), re.MULTILINE)
+    stale = [line for line in lines if line not in present]
+    print(f"{LAYOUT.name}: {len(stale)} of {len(lines)} lines match nothing", *stale, sep="\n  ")
+    return 1 if not lines or len(stale) > STALE_MAX * len(lines) else 0
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", type=pathlib.Path, default=pathlib.Path("build/release"))
     parser.add_argument("--seconds", type=int, default=120)
+    parser.add_argument("--check", action="store_true")
     arguments = parser.parse_args()
-    sections = code_sections(link_map(arguments.build))
-    with tempfile.TemporaryDirectory() as directory:
-        addresses = run_under_callgrind(arguments.build, pathlib.Path(directory), arguments.seconds)
+    with tempfile.TemporaryDirectory() as name:
+        directory = pathlib.Path(name)
+        plain = directory / "build"
+        plain.mkdir()
+        sections = code_sections(link_plain(arguments.build.resolve(), plain))
+        if arguments.check:
+            return check(sections)
+        addresses = run_under_callgrind(plain, directory, arguments.seconds)
     found = steady(sections, addresses)
     pages = {address >> 12 for address in addresses}
     print(f"{len(addresses)} instructions ran on {len(pages)} pages, in sections of "
@@ -124,7 +150,8 @@ def main():
     for line in patterns(found):
         print("    " + line)
     print("  }\n}\nINSERT BEFORE .text;")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

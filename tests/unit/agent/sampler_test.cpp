@@ -286,6 +286,40 @@ TEST_CASE("what a worker read for sources of before a reload is not used", "[sam
     CHECK(rig.count("new") == 1);
 }
 
+TEST_CASE("a reload does not begin to count anew, and counts the ticks it drops", "[sampler]") {
+    Rig rig;
+    Gate gate;
+    const auto sources = [&] {
+        return list(scripted("hung", true,
+                             [&]() -> Result<void> {
+                                 gate.wait();
+                                 return {};
+                             }),
+                    scripted("bad", false,
+                             []() -> Result<void> { return fail(Errc::corrupt, "no sense"); }));
+    };
+    rig.set(sources());
+    for (int i = 0; i < 3; ++i)
+        rig.second();
+    rig.clock.advance(5s);  // four ticks nobody looked at, of each and of the batch
+    (void)rig.sampler.turn();
+    const auto before = rig.sampler.status();
+    const std::uint64_t missed = rig.sampler.ticks_missed();
+    REQUIRE(before[0].overruns == 3);
+    REQUIRE(before[1].errors == 4);
+    REQUIRE(missed >= 8);
+    rig.set(list());
+    rig.set(sources());
+    CHECK(rig.sampler.status()[0].overruns == 3);
+    CHECK(rig.sampler.status()[1].errors == 4);
+    CHECK(rig.sampler.status()[1].rounds == 4);
+    CHECK(rig.sampler.ticks_missed() == missed + 1);  // what the hung one's worker will bring
+    CHECK(rig.sampler.take_lateness().ticks > 0);     // of before
+    CHECK(rig.sampler.take_lateness().ticks == 0);
+    gate.open();
+    rig.loop.run();
+}
+
 TEST_CASE("a read after a long pause is told that there is a gap behind it", "[sampler][TIM-02]") {
     class Source final : public agent::Source {
       public:

@@ -133,7 +133,7 @@ TEST_CASE("a stale slot is not mistaken for the series that took its place", "[b
     batcher.begin_round("disk", at(2000));
     batcher.record(gone, 2);  // its slot is free by now
     batcher.end_round(kWall, kMono);
-    REQUIRE(batcher.samples_recorded() == 0);
+    REQUIRE(batcher.counts().samples == 0);
 }
 
 TEST_CASE("stamps that do not advance begin a batch of their own", "[batch]") {
@@ -163,8 +163,8 @@ TEST_CASE("NaN and infinities are refused and counted", "[batch]") {
     Batcher batcher;
     constexpr double kInf = std::numeric_limits<double>::infinity();
     round(batcher, "disk", 1000, {{"a", kNoValue}, {"b", kInf}, {"c", -kInf}, {"d", 4}});
-    REQUIRE(batcher.values_refused() == 3);
-    REQUIRE(batcher.samples_recorded() == 1);
+    REQUIRE(batcher.counts().values_refused == 3);
+    REQUIRE(batcher.counts().samples == 1);
     REQUIRE(batcher.seal(kWall, kMono)->body.sample_count == 1);
 }
 
@@ -177,7 +177,7 @@ TEST_CASE("series beyond the wire's limits are refused and counted", "[batch]") 
     }
     batcher.end_round(kWall, kMono);
     // A group counts as a series.
-    REQUIRE(batcher.series_refused() == 4);
+    REQUIRE(batcher.counts().series_refused == 4);
     REQUIRE(unpacked(batcher.schema()).series_count() == wire::Limits{}.series_per_schema - 1);
 }
 
@@ -185,7 +185,7 @@ TEST_CASE("however long its attributes are, a schema fits into a message", "[bat
     Batcher batcher;
     batcher.begin_round("disk", at(1000));
     std::size_t declared = 0;
-    while (batcher.series_refused() == 0) {
+    while (batcher.counts().series_refused == 0) {
         const std::string name = std::to_string(declared++) + std::string(1000, 'x');
         batcher.declare("system.disk.io_time", {{"device", name}});
     }
@@ -202,7 +202,7 @@ TEST_CASE("however long its attributes are, a schema fits into a message", "[bat
     batcher.begin_round("disk", at(3000));
     batcher.declare("system.disk.io_time", {{"device", "0" + std::string(999, 'y')}});
     batcher.end_round(kWall, kMono);
-    REQUIRE(batcher.series_refused() == 1);
+    REQUIRE(batcher.counts().series_refused == 1);
 }
 
 TEST_CASE("a batch is sealed before it outgrows a message", "[batch]") {
@@ -255,6 +255,20 @@ TEST_CASE("the last round is shown as it lies in the schema", "[batch]") {
     batcher.begin_round("nothing", at(1000));
     batcher.end_round(kWall, kMono);
     REQUIRE_FALSE(batcher.last_round());
+}
+
+TEST_CASE("a batcher that takes another's place counts on", "[batch]") {
+    Batcher before;
+    before.begin_round("a", at(1));
+    before.record(before.declare("a.b", {}), 1.0);
+    before.record(before.declare("a.c", {}), std::numeric_limits<double>::quiet_NaN());
+    before.freeze_series(true);
+    (void)before.declare("a.d", {});
+    (void)before.end_round({}, {});
+    const Batcher after(16, before.counts());
+    CHECK(after.counts().samples == 1);
+    CHECK(after.counts().values_refused == 1);
+    CHECK(after.counts().series_refused == 1);
 }
 
 }  // namespace

@@ -1,9 +1,15 @@
 #include "agent/source/filesystem.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <filesystem>
 #include <fstream>
 #include <string>
+
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "agent/source/catalogue.h"
 #include "tests/support/catch.h"
@@ -453,4 +459,97 @@ TEST_CASE("a pool that is full is one problem, whatever its datasets", "[filesys
     CHECK(host.used("/tank/home") == 80'001'000.0 * 512);
     CHECK(utilization("/tank/small") == 0.99);
     CHECK(utilization("/other"));
+}
+
+namespace {
+
+// A root that is not a recording: its files stay open, as the kernel's do.
+struct LiveHost {
+    test::TempDir directory;
+    std::optional<HostRoot> root;
+    std::shared_ptr<test::FakeMounts> mounts = std::make_shared<test::FakeMounts>();
+    std::optional<FilesystemSource> source;
+    test::SampleSink sink;
+
+    void table(const std::string& content) {
+        std::filesystem::create_directories(directory.path() / "proc/self");
+        std::ofstream(directory.path() / "proc/self/mountinfo", std::ios::binary) << content;
+    }
+    std::optional<double> readonly(std::chrono::seconds at) {
+        if (!source) {
+            root.emplace(HostRoot::open(directory.path()).value());
+            source.emplace(*root, FilesystemOptions{}, 1s, mounts,
+                           std::make_shared<MountProber>(mounts));
+        }
+        REQUIRE(source->read({from_unix_ms(at.count() * 1000), MonoTime{at}}));
+        source->emit(sink);
+        for (const auto& [name, value] : sink.values)
+            if (name.starts_with("system.filesystem.readonly{")) return value;
+        return {};
+    }
+};
+
+}  // namespace
+
+TEST_CASE("the tables are read when they may have changed, and every ten seconds", "[filesystem]") {
+    LiveHost host;
+    const std::string path = host.directory.path().string();
+    host.table("20 1 8:1 / " + path + " rw - ext4 /dev/a rw\n");
+    host.mounts->set(path + "/", kHalf);
+    host.mounts->set(path, kHalf);
+    CHECK(host.readonly(100s) == 0);
+    host.table("20 1 8:1 / " + path + " rw - ext4 /dev/a ro,errors=remount-ro\n");
+    CHECK(host.readonly(101s) == 0);  // nobody told of a change
+    CHECK(host.readonly(110s) == 1);
+    host.table("20 1 8:1 / " + path + " rw - ext4 /dev/a rw\n");
+    CHECK(host.readonly(111s) == 1);
+    StatvfsAnswer changed{0, kHalf, 0};
+    changed.read_only = true;
+    host.mounts->set(path + "/", changed);
+    host.mounts->set(path, changed);
+    host.readonly(112s);
+    CHECK(host.readonly(113s) == 0);  // what the filesystem says of itself changed
+}
+
+TEST_CASE("a mount is seen with the next round", "[filesystem]") {
+    const test::TempDir directory;
+    const pid_t child = ::fork();
+    REQUIRE(child >= 0);
+    if (child == 0) {
+        // Its own first process too, whose table says what the host has.
+        if (::unshare(CLONE_NEWNS | CLONE_NEWPID) != 0) ::_exit(77);
+        const pid_t first = ::fork();
+        if (first != 0) {
+            int status = 0;
+            ::_exit(::waitpid(first, &status, 0) == first && WIFEXITED(status) ? WEXITSTATUS(status)
+                                                                               : 1);
+        }
+        if (::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
+            ::mount("proc", "/proc", "proc", 0, nullptr) != 0)
+            ::_exit(77);
+        const HostRoot root = HostRoot::open("/").value();
+        FilesystemOptions options;
+        options.include_types = {"tmpfs"};
+        options.exclude_types = {};
+        FilesystemSource source(root, options, 1s, make_statvfs_reader(root), root.mount_prober());
+        test::SampleSink sink;
+        const auto shown = [&](std::chrono::seconds at) {
+            (void)source.read({from_unix_ms(at.count() * 1000), MonoTime{at}});
+            source.emit(sink);
+            return std::any_of(sink.values.begin(), sink.values.end(), [&](const auto& series) {
+                return series.first.find(directory.path().string()) != std::string::npos;
+            });
+        };
+        const bool before = shown(100s);
+        if (::mount("none", directory.path().c_str(), "tmpfs", 0, "size=1m") != 0) ::_exit(77);
+        const bool mounted = shown(101s);
+        ::_exit(!before && mounted ? 0 : 1);
+    }
+    int status = 0;
+    REQUIRE(::waitpid(child, &status, 0) == child);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 77) {
+        WARN("no mount namespace of its own here");
+        return;
+    }
+    CHECK(status == 0);
 }

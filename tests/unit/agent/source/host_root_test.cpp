@@ -1,8 +1,10 @@
 #include "agent/source/host_root.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <filesystem>
+#include <fstream>
 #include <string>
 
 #include <sys/mman.h>
@@ -110,4 +112,39 @@ TEST_CASE("a link's absolute target is looked for below the root") {
     CHECK(read_regular_file_in(root_path, "/var/up").value() == "of the host\n");
     CHECK_FALSE(read_regular_file_in(root_path, "/run"));
     CHECK_FALSE(read_regular_file_in(root_path, "/missing"));
+}
+
+TEST_CASE("files that are read with one call hold what reading them to the end finds") {
+    const auto root = HostRoot::open("/").value();
+    for (const std::string name :
+         {"proc/vmstat", "proc/net/dev", "proc/net/snmp", "proc/net/snmp6", "proc/net/netstat",
+          "proc/net/sockstat", "proc/net/sockstat6", "proc/net/stat/nf_conntrack",
+          "proc/sys/fs/file-nr", "proc/sys/kernel/random/boot_id", "proc/meminfo"}) {
+        INFO(name);
+        const auto whole = read_file("/" + name);
+        HostFile file(root, name);
+        for (int round = 0; round < 2; ++round) {
+            const auto text = file.read();
+            REQUIRE(whole.has_value() == text.has_value());
+            if (!text) continue;
+            // Digits change from one moment to the next; lines do not.
+            CHECK(std::count(text->begin(), text->end(), '\n') ==
+                  std::count(whole->begin(), whole->end(), '\n'));
+            CHECK(text->ends_with('\n'));
+        }
+    }
+}
+
+TEST_CASE("a file that grows, shrinks and grows again is read whole each time") {
+    const test::TempDir directory;
+    const auto root = HostRoot::open(directory.path()).value();
+    HostFile file(root, "grows");
+    for (const std::size_t size : {10U, 4096U, 0U, 5000U, 100'000U, 3U, 4095U}) {
+        INFO(size);
+        const std::string content(size, 'x');
+        std::ofstream(directory.path() / "grows", std::ios::binary) << content;
+        const auto text = file.read();
+        REQUIRE(text);
+        CHECK(*text == content);
+    }
 }

@@ -45,6 +45,30 @@ TEST_CASE("a watcher sees every message although it takes one at a time", "[zmq]
     CHECK(seen.back() == "499");
 }
 
+TEST_CASE("a message is seen although another call took its signal off the descriptor", "[zmq]") {
+    Pair pair;
+    Loop loop;
+    bool seen = false;
+    {
+        Timer deadline(loop, [&] { loop.stop(); });
+        deadline.start(10s);
+        ZmqWatcher watcher(loop, pair.router, [&] {
+            seen = true;
+            loop.stop();
+        });
+        // By now the watcher has found nothing to read.
+        Timer other(loop, [&] {
+            REQUIRE(pair.dealer.send("hello").value());
+            // A call on the socket handles what the descriptor tells of.
+            while (!pair.router.readable())
+                (void)pair.router.send_multipart({"nobody", "hello"});
+        });
+        other.start(20ms);
+        loop.run();
+    }
+    CHECK(seen);
+}
+
 TEST_CASE("sending to a peer that is not there is told apart from an error", "[zmq]") {
     Pair pair;
     REQUIRE(pair.router.set(ZMQ_ROUTER_MANDATORY, 1));
