@@ -39,9 +39,9 @@ CloudWatchService::CloudWatchService(const CollectorConfig& config, Peers peers,
       on_append_(std::move(on_append)),
       on_opened_(std::move(on_opened)),
       environment_(aws_environment(config.aws, process_environment())),
-      control_(config, {peers_.loop, peers_.http, peers_.credentials, peers_.evaluation,
-                        peers_.clock, peers_.jitter, peers_.rule_mistakes,
-                        [this] { return environment_; }}) {}
+      control_(config,
+               {peers_.loop, peers_.http, peers_.credentials, peers_.evaluation, peers_.clock,
+                peers_.jitter, peers_.rule_mistakes, [this] { return environment_; }}) {}
 
 Result<void> CloudWatchService::open() {
     if (const auto loaded = control_.load(); !loaded) {
@@ -50,7 +50,10 @@ Result<void> CloudWatchService::open() {
     }
     if (config_.cloudwatch.enabled) {
         RL_ASSIGN_OR_RETURN(const Cursor cursor, load_cursor(config_.storage.path / kCursorFile));
-        peers_.log.hold("cloudwatch", cursor.read_from);
+        LogPosition needed = cursor.tail.read_from;
+        for (const Work& work : cursor.work)
+            needed = std::min(needed, work.stretch.read_from);
+        peers_.log.hold("cloudwatch", needed);
     }
     if (!region_missing()) return open_parts();
     ask_for_region();

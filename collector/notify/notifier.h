@@ -8,9 +8,9 @@
 #include <string>
 #include <vector>
 
-#include "collector/aws/aws_config.h"
 #include "collector/alert/alert_book.h"
 #include "collector/alert/suppression.h"
+#include "collector/aws/aws_config.h"
 #include "collector/notify/outbox.h"
 #include "collector/notify/sender.h"
 #include "collector/rule/transition.h"

@@ -43,6 +43,8 @@ enabled = false
 NOTIFY = """
 [cloudwatch]
 prices = "PRICES"
+region = "eu-central-1"
+endpoint_url = "http://127.0.0.1:1"
 [target.hook]
 type = "webhook"
 url = "http://127.0.0.1:1/"
@@ -115,6 +117,11 @@ class OpenApiTest(RidgelineTest):
                                                    "from": "-1m", "to": "now", "step": "1s"})
         self.check("GET", "/api/v1/cost", 200)
         self.check("GET", "/api/v1/cost", 200, include="system.cpu.*", period="60s")
+        job = self.check("POST", "/api/v1/cloudwatch/jobs", 202, {"action": "apply", "dry_run": True})["id"]
+        wait_for(lambda: self.check("GET", "/api/v1/cloudwatch/jobs/{id}", 200, id=job)["state"] != "running", "its end",
+                 timeout=60)
+        self.check("GET", "/api/v1/cloudwatch/jobs/{id}", 404, id=job + 1)
+        self.check("POST", "/api/v1/cloudwatch/jobs", 400, {"action": "aply"})
         for rule in ("mem.any", "mem.later", "silent", "fleet"):
             self.check("GET", "/api/v1/rules/explain", 200, rule=rule, host="web1")
         # What people do.
