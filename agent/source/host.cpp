@@ -50,10 +50,6 @@ std::optional<std::uint64_t> count_processes(const HostRoot& root, UniqueFd& pro
             ++count;
             first_visible = first_visible || name == "1";
         }
-        // procfs gives as many as fit (fs/proc/base.c, proc_pid_readdir): with room left for one
-        // more, these were the last.
-        const bool room_left = buffer.size() - static_cast<std::size_t>(bytes) >= sizeof(dirent64);
-        if (room_left && !root.recorded()) break;
     }
     if (!first_visible) return {};
     return count;

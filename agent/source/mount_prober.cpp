@@ -123,6 +123,10 @@ struct MountProber::Shared {
             if (thread.state == ThreadState::asking) at = std::min(at, thread.asked_at + deadline);
         }
         if (const auto help = help_wanted(); help && may_start) at = std::min(at, *help);
+        // An idle thread takes what is pending without a word: whether it then needs help is seen
+        // by looking.
+        if (may_start && can_ask() && count(ThreadState::idle) > 0)
+            at = std::min(at, now + kHelpAfter);
         return at;
     }
 

@@ -73,6 +73,7 @@ std::string rule(const std::string& metric, const std::string& rest) {
 }
 
 const SeriesDescriptor kCpu{"system.cpu.utilization", {{"state", "used"}}};
+const SeriesDescriptor kMemory{"system.memory.utilization", {{"state", "used"}}};
 const SeriesDescriptor kUptime{"system.uptime", {}};
 
 json dimensions(std::initializer_list<std::pair<const char*, const char*>> pairs) {
@@ -119,9 +120,10 @@ TEST_CASE("an alarm looks at the metric as the writer sends it", "[alarm_plan]")
     CHECK(beyond_limits(alarm).empty());
 
     fleet.writer.naming = CloudWatchNaming::cwagent;
+    fleet.has("web1", {kMemory}, 0ms, {{"role", "web"}});
     const json agent = fleet.only(rule(
-        "system.cpu.utilization", "where = { state = \"used\" }\nlevels = [ { at = \"7%\" } ]"));
-    CHECK(agent["MetricName"] == "cpu_usage_active");
+        "system.memory.utilization", "where = { state = \"used\" }\nlevels = [ { at = \"7%\" } ]"));
+    CHECK(agent["MetricName"] == "mem_used_percent");
     CHECK(agent["Threshold"] == 7.0);  // percent, and not 7.000000000000001
 }
 
