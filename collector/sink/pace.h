@@ -7,7 +7,6 @@
 #include <cmath>
 #include <cstddef>
 #include <functional>
-#include <optional>
 #include <utility>
 
 #include "common/base/clock.h"
@@ -66,7 +65,9 @@ class Pace {
 class RequestRate {
   public:
     explicit RequestRate(double per_second_max)
-        : per_second_max_(per_second_max), per_second_(per_second_max) {}
+        : per_second_max_(per_second_max),
+          per_second_(per_second_max),
+          tokens_(std::max(per_second_max, 1.0)) {}
 
     double per_second() const { return per_second_; }
     bool may_send(MonoTime now) {
@@ -82,19 +83,16 @@ class RequestRate {
 
     void refill(MonoTime now) {
         const double most = std::max(per_second_, 1.0);
-        if (!filled_at_) {
-            tokens_ = most;
-        } else if (now > *filled_at_) {
-            const std::chrono::duration<double> since = now - *filled_at_;
-            tokens_ = std::min(tokens_ + since.count() * per_second_, most);
-        }
+        const std::chrono::duration<double> since =
+            std::max(now - filled_at_, MonoTime::duration{});
+        tokens_ = std::min(tokens_ + since.count() * per_second_, most);
         filled_at_ = now;
     }
 
     double per_second_max_;
     double per_second_;
-    double tokens_ = 0;
-    std::optional<MonoTime> filled_at_;
+    double tokens_;  // full at first
+    MonoTime filled_at_{};
 };
 
 }  // namespace ridgeline::collector
