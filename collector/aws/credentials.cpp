@@ -40,6 +40,39 @@ Result<void> check_credentials(const AwsCredentials& credentials, std::string_vi
     return {};
 }
 
+Result<WallTime> parse_expiration(std::string_view text) {
+    const auto bad = [&] {
+        return fail(Errc::invalid_argument, "\"" + printable(text, 64) +
+                                                "\" is not a time; it should be like \"" +
+                                                "2026-11-23T13:05:09Z\"");
+    };
+    constexpr std::size_t kSeconds = 19;  // bytes up to the seconds
+    if (text.size() <= kSeconds) return bad();
+    const auto digit = [](char c) { return c >= '0' && c <= '9'; };
+    std::string in_utc(text.substr(0, kSeconds));
+    std::string_view rest = text.substr(kSeconds);
+    if (rest.front() == '.') {
+        const std::string_view digits = rest.substr(
+            1, static_cast<std::size_t>(std::find_if_not(rest.begin() + 1, rest.end(), digit) -
+                                        rest.begin() - 1));
+        if (digits.empty()) return bad();
+        in_utc.append(".").append(digits.substr(0, 3));
+        rest.remove_prefix(1 + digits.size());
+    }
+    std::chrono::minutes ahead{0};
+    if (rest != "Z") {
+        if (rest.size() != 6 || (rest[0] != '+' && rest[0] != '-') || rest[3] != ':') return bad();
+        const auto hours = to_u64(rest.substr(1, 2));
+        const auto minutes = to_u64(rest.substr(4, 2));
+        if (!hours || !minutes || *hours > 23 || *minutes > 59) return bad();
+        ahead = std::chrono::minutes{*hours * 60 + *minutes};
+        if (rest[0] == '-') ahead = -ahead;
+    }
+    const auto time = parse_rfc3339(in_utc + "Z");
+    if (!time) return bad();
+    return *time - ahead;
+}
+
 void EnvironmentCredentials::fetch(CredentialsDone done) {
     const auto id = variable(environment_, "AWS_ACCESS_KEY_ID");
     const auto secret = variable(environment_, "AWS_SECRET_ACCESS_KEY");
@@ -58,7 +91,7 @@ void EnvironmentCredentials::fetch(CredentialsDone done) {
                        {},
                        "AWS_ACCESS_KEY_ID"};
     if (const auto expiration = variable(environment_, "AWS_CREDENTIAL_EXPIRATION")) {
-        const auto expires = parse_rfc3339(*expiration);
+        const auto expires = parse_expiration(*expiration);
         if (!expires) {
             done(fail(Errc::invalid_argument, "AWS_CREDENTIAL_EXPIRATION is not a time: \"" +
                                                   printable(*expiration, 64) + "\""));

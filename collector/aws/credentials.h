@@ -48,6 +48,11 @@ class CredentialsProvider {
 // `what` begins the error's text.
 Result<void> check_credentials(const AwsCredentials& credentials, std::string_view what);
 
+// When credentials expire, as AWS's services and other people's programs write it: RFC 3339 with Z
+// or an offset, and any number of digits of a second ("aws configure export-credentials" writes
+// 2026-03-02T11:00:00+00:00). Errc::invalid_argument.
+Result<WallTime> parse_expiration(std::string_view text);
+
 // AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_CREDENTIAL_EXPIRATION.
 class EnvironmentCredentials final : public CredentialsProvider {
   public:

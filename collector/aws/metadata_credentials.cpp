@@ -9,7 +9,6 @@
 
 #include "common/base/file.h"
 #include "common/base/text.h"
-#include "common/base/units.h"
 
 namespace ridgeline::collector {
 
@@ -144,7 +143,7 @@ Result<AwsCredentials> parse_metadata_credentials(std::string_view json) {
     AwsCredentials out{text("AccessKeyId"), text("SecretAccessKey"), text("Token"), {}};
     RL_TRY(check_credentials(out, "the metadata endpoint's answer"));
     if (const std::string expiration = text("Expiration"); !expiration.empty()) {
-        RL_ASSIGN_OR_RETURN(out.expires, parse_rfc3339(expiration));
+        RL_ASSIGN_OR_RETURN(out.expires, parse_expiration(expiration));
     }
     return out;
 }

@@ -5,7 +5,6 @@
 #include <nlohmann/json.hpp>
 
 #include "common/base/text.h"
-#include "common/base/units.h"
 
 namespace ridgeline::collector {
 
@@ -70,7 +69,7 @@ Result<AwsCredentials> parse_process_credentials(std::string_view json) {
     AwsCredentials out{text("AccessKeyId"), text("SecretAccessKey"), text("SessionToken"), {}};
     RL_TRY(check_credentials(out, "its output"));
     if (const std::string expiration = text("Expiration"); !expiration.empty()) {
-        RL_ASSIGN_OR_RETURN(out.expires, parse_rfc3339(expiration));
+        RL_ASSIGN_OR_RETURN(out.expires, parse_expiration(expiration));
     }
     return out;
 }

@@ -8,7 +8,6 @@
 #include "collector/aws/http_date.h"
 #include "collector/aws/sigv4.h"
 #include "common/base/text.h"
-#include "common/base/units.h"
 
 namespace ridgeline::collector {
 
@@ -155,7 +154,7 @@ Result<AwsCredentials> parse_assumed_role(std::string_view xml) {
                        xml_text(xml, "SessionToken"),
                        {}};
     RL_TRY(check_credentials(out, "STS's answer"));
-    RL_ASSIGN_OR_RETURN(out.expires, parse_rfc3339(xml_text(xml, "Expiration")));
+    RL_ASSIGN_OR_RETURN(out.expires, parse_expiration(xml_text(xml, "Expiration")));
     return out;
 }
 

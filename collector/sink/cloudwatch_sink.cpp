@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
+#include <map>
 #include <optional>
 #include <span>
 #include <utility>
@@ -24,6 +25,8 @@ using namespace std::chrono_literals;
 
 // Signatures are good for 5 minutes either way; below 4 the difference is left alone.
 constexpr auto kSkewTolerated = std::chrono::milliseconds{240'000};
+// Our clock was set when it moves by more against the monotonic one.
+constexpr auto kClockStep = 1s;
 constexpr std::uint32_t kWarningsPerMinute = 6;
 // A log that is never read to its end does not hold up a flush for longer.
 constexpr auto kCatchUp = 10s;
@@ -99,7 +102,8 @@ class CloudWatchSink::Impl : public std::enable_shared_from_this<CloudWatchSink:
           pace_(limits.requests_in_flight_max, limits.backoff_max, std::move(rng)),
           rate_(limits.requests_per_second_max),
           backlog_rate_(limits.backlog_requests_per_second),
-          request_bytes_(limits.request.bytes_max) {
+          request_bytes_(limits.request.bytes_max),
+          opened_at_(clock.mono_now()) {
         jobs_.set_searches(limits_.searches_max);
         stats_.flushed_until = cursor.tail.kept_back.begin;
         for (const Doubtful& doubt : jobs_.doubtful())
@@ -107,6 +111,7 @@ class CloudWatchSink::Impl : public std::enable_shared_from_this<CloudWatchSink:
     }
 
     void poll() {
+        forget_stale_offset();
         read_tail();
         flush_when_due();
         load_backlog();
@@ -141,6 +146,7 @@ class CloudWatchSink::Impl : public std::enable_shared_from_this<CloudWatchSink:
         std::uint64_t samples = 0;
         std::size_t bytes = 0;
         bool late = false;
+        MonoTime sent_at{};
         std::chrono::milliseconds offset{0};  // the clock it was signed with
     };
 
@@ -366,6 +372,7 @@ class CloudWatchSink::Impl : public std::enable_shared_from_this<CloudWatchSink:
                             (!limits_.admit || limits_.admit(marker_metric(writer_)));
         attempt.request.marker = marked ? markers_.next(wall_now()) : no_marker(++unmarked_);
         attempt.request.sent_at = wall_now();
+        attempt.sent_at = now;
         RequestLimits limits = limits_.request;
         limits.bytes_max = request_bytes_;
         const std::string marker =
@@ -434,13 +441,13 @@ class CloudWatchSink::Impl : public std::enable_shared_from_this<CloudWatchSink:
             }
             --stats_.requests_in_flight;
             failed(response.error().context, attempt.request.range.size(), limits_.backoff_first);
-            lost(attempt.job, attempt.request);
+            lost(attempt);
             // A question does no harm when its answer is lost as well.
             asking_first_ = !jobs_.doubtful().empty();
             return;
         }
-        note_server_time(*response);
         const Answer answer = classify_answer(*response);
+        note_server_time(*response, answer);
         ++stats_.answers[static_cast<std::size_t>(answer.answer_class)];
         if (answer.answer_class == AnswerClass::ok) {
             --stats_.requests_in_flight;
@@ -478,7 +485,20 @@ class CloudWatchSink::Impl : public std::enable_shared_from_this<CloudWatchSink:
         save();
     }
 
-    void note_server_time(const HttpResponse& response) {
+    MonoTime::duration clock_base() const {
+        return clock_.wall_now().time_since_epoch() - clock_.mono_now().time_since_epoch();
+    }
+
+    // Once our clock has been set, what it was off by is not known. Nothing might go out to learn
+    // it from, for what is out of AWS's window by a wrong clock is never sent.
+    void forget_stale_offset() {
+        if (stats_.clock_offset == 0ms) return;
+        if (std::chrono::abs(clock_base() - offset_base_) > kClockStep) stats_.clock_offset = 0ms;
+    }
+
+    // Only AWS's own time counts, not that of a proxy that answers in its place.
+    void note_server_time(const HttpResponse& response, const Answer& answer) {
+        if (answer.code.empty() && response.header("x-amzn-requestid") == nullptr) return;
         const std::string* date = response.header("date");
         const auto server = date == nullptr ? std::nullopt : parse_http_date(*date);
         if (!server) return;
@@ -486,6 +506,7 @@ class CloudWatchSink::Impl : public std::enable_shared_from_this<CloudWatchSink:
             std::chrono::duration_cast<std::chrono::milliseconds>(*server - clock_.wall_now());
         stats_.clock_offset =
             std::chrono::abs(off) > kSkewTolerated ? off : std::chrono::milliseconds{0};
+        offset_base_ = clock_base();
     }
 
     void refused(const Attempt& attempt, const Answer& answer) {
@@ -505,7 +526,7 @@ class CloudWatchSink::Impl : public std::enable_shared_from_this<CloudWatchSink:
                 if (may_have_been_done(answer)) {
                     --stats_.requests_in_flight;
                     failed(why, attempt.request.range.size(), limits_.backoff_first);
-                    lost(attempt.job, attempt.request);
+                    lost(attempt);
                 } else {
                     put_back(attempt, why, limits_.backoff_first);
                 }
@@ -572,6 +593,12 @@ class CloudWatchSink::Impl : public std::enable_shared_from_this<CloudWatchSink:
 
     bool read_back_denied() const { return clock_.mono_now() < read_back_denied_until_; }
 
+    void lost(const Attempt& attempt) {
+        if (config_.on_ambiguous == OnAmbiguous::verify)
+            doubted_.insert_or_assign(attempt.request.marker, attempt.sent_at);
+        lost(attempt.job, attempt.request);
+    }
+
     // The request may have arrived, or not.
     void lost(const JobPtr& job, const SentRequest& request) {
         switch (config_.on_ambiguous) {
@@ -591,6 +618,7 @@ class CloudWatchSink::Impl : public std::enable_shared_from_this<CloudWatchSink:
 
     void resolve(const JobPtr& job, const SentRequest& request, LostAnswer outcome) {
         ++stats_.lost_answers[static_cast<std::size_t>(outcome)];
+        doubted_.erase(request.marker);
         const std::uint64_t samples = job->samples_in(request.range);
         bool done = false;
         switch (outcome) {
@@ -657,13 +685,14 @@ class CloudWatchSink::Impl : public std::enable_shared_from_this<CloudWatchSink:
         const auto signed_ = sign_request(request, *credentials, {target_.region, "monitoring"},
                                           clock_.wall_now() + offset);
         if (!signed_) return not_read_back(signed_.error().context, limits_.denied_pause);
-        http_.send(std::move(request), [weak = weak_from_this(), query, asked_at = wall_now(),
-                                        offset](const Result<HttpResponse>& response) {
-            if (const auto self = weak.lock()) {
-                self->read_back(query, asked_at, offset, response);
-                self->poll();
-            }
-        });
+        http_.send(std::move(request),
+                   [weak = weak_from_this(), query, asked_at = clock_.mono_now(),
+                    offset](const Result<HttpResponse>& response) {
+                       if (const auto self = weak.lock()) {
+                           self->read_back(query, asked_at, offset, response);
+                           self->poll();
+                       }
+                   });
     }
 
     void not_read_back(const std::string& why, std::chrono::milliseconds first) {
@@ -672,11 +701,11 @@ class CloudWatchSink::Impl : public std::enable_shared_from_this<CloudWatchSink:
         failed(why, 0, first);
     }
 
-    void read_back(const ReadBackQuery& query, WallTime asked_at, std::chrono::milliseconds offset,
+    void read_back(const ReadBackQuery& query, MonoTime asked_at, std::chrono::milliseconds offset,
                    const Result<HttpResponse>& response) {
         if (!response) return not_read_back(response.error().context, limits_.backoff_first);
-        note_server_time(*response);
         const Answer answer = classify_answer(*response);
+        note_server_time(*response, answer);
         const std::string why = words_of(answer);
         switch (answer.answer_class) {
             case AnswerClass::ok:
@@ -711,10 +740,20 @@ class CloudWatchSink::Impl : public std::enable_shared_from_this<CloudWatchSink:
         settle_doubts(*seen, query, asked_at);
     }
 
-    void settle_doubts(const ReadBackAnswer& seen, const ReadBackQuery& query, WallTime asked_at) {
+    // How long ago it was sent. A clock that is set in between does not change what this run knows.
+    std::chrono::milliseconds age_of(const SentRequest& request, MonoTime now) const {
+        const auto doubted = doubted_.find(request.marker);
+        const auto age =
+            doubted != doubted_.end()
+                ? now - doubted->second
+                : std::max<MonoTime::duration>(wall_now() - request.sent_at, now - opened_at_);
+        return std::chrono::duration_cast<std::chrono::milliseconds>(age);
+    }
+
+    void settle_doubts(const ReadBackAnswer& seen, const ReadBackQuery& query, MonoTime asked_at) {
         std::chrono::milliseconds youngest = limits_.read_back_later;
         for (const Doubtful& doubt : jobs_.doubtful()) {
-            const auto age = asked_at - doubt.request.sent_at;
+            const auto age = age_of(doubt.request, asked_at);
             switch (seen.arrival_of(doubt.request.marker)) {
                 case Arrival::arrived:
                     resolve(doubt.job, doubt.request, LostAnswer::confirmed);
@@ -794,6 +833,9 @@ class CloudWatchSink::Impl : public std::enable_shared_from_this<CloudWatchSink:
     bool reading_back_ = false;
     bool unsaved_ = false;  // the cursor does not say what was answered
     MonoTime next_read_back_{};
+    MonoTime opened_at_;
+    std::map<Marker, MonoTime> doubted_;  // when they were sent, those of this run
+    MonoTime::duration offset_base_{};  // our clock minus the monotonic one, at clock_offset's time
     MonoTime read_back_denied_until_{};
     bool finishing_ = false;
     bool flushed_last_ = false;

@@ -46,9 +46,13 @@ bool Stretch::takes(LogPosition position, WallTime at) const {
 std::optional<Stretch> joined(const Stretch& first, const Stretch& second) {
     if (first.end != second.taken_until || first.kept_after != second.kept_before)
         return std::nullopt;
+    // One that leaves what was kept before has no whole records.
+    if (second.leaves_kept_before && second.whole_until > second.taken_until) return std::nullopt;
     Stretch both = first;
     both.read_from = std::min(first.read_from, second.read_from);
-    if (!second.leaves_kept_before) both.whole_until = second.taken_until;
+    // The second takes what the first kept back, and has whole records of its own.
+    if (!second.leaves_kept_before)
+        both.whole_until = std::max(second.taken_until, second.whole_until);
     both.end = second.end;
     both.kept_after = second.kept_after;
     both.leaves_kept_before = first.leaves_kept_before && second.leaves_kept_before;
@@ -65,11 +69,13 @@ Stretch cut_front(Stretch& stretch, const StretchCut& cut) {
     } else {
         front.whole_until = std::min(stretch.whole_until, cut.position);
     }
+    // What the front leaves to the stretch after both, the second part leaves to it, too.
+    const bool leaves = !keeps && stretch.whole_until < cut.position;
     stretch.read_from = keeps ? cut.kept_from : cut.position;
     stretch.taken_until = cut.position;
-    stretch.kept_before = keeps ? cut.kept : KeptBack{};
+    stretch.kept_before = keeps ? cut.kept : leaves ? stretch.kept_after : KeptBack{};
     stretch.whole_until = std::max(stretch.whole_until, cut.position);
-    stretch.leaves_kept_before = false;
+    stretch.leaves_kept_before = leaves;
     return front;
 }
 

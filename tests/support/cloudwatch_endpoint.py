@@ -32,6 +32,7 @@ import struct
 import sys
 import threading
 import time
+import uuid
 import zlib
 
 import botocore.auth
@@ -466,6 +467,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def answer(self, status, body, code=None):
         self.send_response_only(status)
         self.send_header("Date", email.utils.formatdate(time.time() + self.server.skew, usegmt=True))
+        self.send_header("x-amzn-RequestId", str(uuid.uuid4()))
         self.send_header("Content-Type", "application/x-amz-json-1.0")
         self.send_header("Content-Length", str(len(body)))
         if code:

@@ -49,6 +49,32 @@ TEST_CASE("the environment's keys are used as they are", "[credentials]") {
     CHECK(Asked(soon).answers.at(0).error().code == Errc::invalid_argument);
 }
 
+TEST_CASE("an expiration is read as anybody writes it", "[credentials]") {
+    const WallTime eleven = from_unix_ms(1'772'449'200'000);
+    for (const char* text : {"2026-03-02T11:00:00Z", "2026-03-02T11:00:00+00:00",
+                             "2026-03-02T11:00:00.000000+00:00", "2026-03-02T12:30:00+01:30",
+                             "2026-03-02T03:00:00-08:00", "2026-03-02T11:00:00.0000000009Z"}) {
+        INFO(text);
+        CHECK(parse_expiration(text).value() == eleven);
+        Environment environment{{"AWS_ACCESS_KEY_ID", "AKID"},
+                                {"AWS_SECRET_ACCESS_KEY", "secret"},
+                                {"AWS_CREDENTIAL_EXPIRATION", text}};
+        EnvironmentCredentials until(environment);
+        CHECK(Asked(until).answers.at(0)->expires == eleven);
+        CHECK(parse_metadata_credentials(
+                  R"({"AccessKeyId":"A","SecretAccessKey":"S","Expiration":")" + std::string(text) +
+                  "\"}")
+                  ->expires == eleven);
+    }
+    CHECK(parse_expiration("2026-03-02T11:00:00.1259+00:00").value() == eleven + 125ms);
+    for (const char* text :
+         {"", "soon", "2026-03-02T11:00:00", "2026-03-02T11:00:00.Z", "2026-03-02T11:00:00+0000",
+          "2026-03-02T11:00:00+24:00", "2026-03-02T11:00:00+00:60", "2026-03-02T11:00:00Z+00:00",
+          "2026-13-02T11:00:00+00:00", "2026-03-02T11:00:00.12x+00:00",
+          "2026-03-02T11:00:00+0a:00"})
+        CHECK(parse_expiration(text).error().code == Errc::invalid_argument);
+}
+
 TEST_CASE("the credentials file is read by profile", "[credentials]") {
     const test::TempDir dir;
     const auto file = dir.path() / "credentials";

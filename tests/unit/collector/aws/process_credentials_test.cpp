@@ -75,7 +75,7 @@ TEST_CASE("a program's keys are read, its arguments not shown", "[process]") {
         CHECK(programs.waiting.at(0).first.arguments ==
               std::vector<std::string>{"keys", "--password", "secret"});
         programs.print(R"({"Version":1,"AccessKeyId":"A","SecretAccessKey":"S","SessionToken":"T",
-                           "Expiration":"2026-03-02T11:00:00Z"})");
+                           "Expiration":"2026-03-02T11:00:00+00:00"})");
     });
     REQUIRE(good);
     CHECK(good->session_token.text() == "T");

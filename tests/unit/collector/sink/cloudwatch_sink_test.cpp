@@ -762,6 +762,63 @@ TEST_CASE("a wrong clock is corrected by the answer's Date", "[cloudwatch-sink]"
     CHECK(bench.http.waiting.empty());
 }
 
+TEST_CASE("a clock that is set right after AWS corrected it drops nothing", "[cloudwatch-sink]") {
+    // Fifteen days behind: AWS's time by the old offset would put all that comes out of its window.
+    Bench bench;
+    bench.minutes(1);
+    bench.clock.advance(20s);
+    bench.sink->poll();
+    bench.http.answer(400, R"({"__type":"x#InvalidSignatureException","message":"expired"})",
+                      {{"date", "Tue, 17 Mar 2026 10:01:20 GMT"}});
+    CHECK(bench.sink->stats().clock_offset == 24h * 15);
+    bench.serve();  // its samples are from before
+    bench.clock.step_wall(24h * 15);
+    const double before = bench.account.samples();
+    bench.sink->poll();
+    CHECK(bench.sink->stats().clock_offset == 0h);
+    const auto refused = bench.refused_by(Refusal::too_old);
+    for (int minute = 0; minute < 3; ++minute) {
+        bench.minutes(1);
+        bench.serve();
+    }
+    bench.clock.advance(60s);  // its last minute is over
+    bench.serve();
+    CHECK(bench.refused_by(Refusal::too_old) == refused);
+    CHECK(bench.account.samples() - before == 180);
+}
+
+TEST_CASE("a proxy's time is not AWS's", "[cloudwatch-sink]") {
+    Bench bench;
+    bench.minutes(1);
+    bench.clock.advance(20s);
+    bench.sink->poll();
+    bench.http.answer(503, "<html>", {{"date", "Mon, 02 Mar 2026 12:01:20 GMT"}});
+    CHECK(bench.sink->stats().clock_offset == 0h);
+    bench.clock.advance(5s);
+    bench.sink->poll();
+    bench.http.answer(200, "{}",
+                      {{"date", "Mon, 02 Mar 2026 12:01:25 GMT"}, {"x-amzn-requestid", "1-2-3"}});
+    CHECK(bench.sink->stats().clock_offset == 2h);
+}
+
+TEST_CASE("a doubt is as old as the monotonic clock says", "[cloudwatch-sink]") {
+    const auto step = GENERATE(-3600s, 3600s);
+    INFO(step.count());
+    Bench bench;
+    bench.minutes(1);
+    bench.clock.advance(20s);
+    bench.sink->poll();
+    bench.http.fail_with(Errc::unavailable);  // it had not arrived
+    bench.clock.step_wall(step);
+    bench.clock.advance(5s);
+    bench.serve();
+    CHECK(bench.account.datums == 0);  // read back, and too young to be sent again
+    CHECK(bench.sink->stats().read_backs > 0);
+    bench.serve_for(200s);
+    CHECK(bench.account.datums == 1);
+    CHECK(bench.lost_by(LostAnswer::sent_again) == 1);
+}
+
 TEST_CASE("missing credentials hold the data back", "[cloudwatch-sink]") {
     Bench bench;
     bench.credentials.fails = true;

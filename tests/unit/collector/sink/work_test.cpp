@@ -35,23 +35,29 @@ TEST_CASE("stretches take every sample once, joined and cut as they may be", "[w
         }
         stretches.push_back({0, taken, kept, taken, taken, KeptBack{}, false});
 
-        for (std::size_t i = 0; i + 1 < stretches.size();) {
-            const auto both =
-                random() % 2 == 0 ? joined(stretches[i], stretches[i + 1]) : std::nullopt;
-            if (both) {
+        // In any order, as jobs come to be untouched again.
+        for (int change = 0; change < 24 && stretches.size() > 1; ++change) {
+            const std::size_t i = random() % stretches.size();
+            if (random() % 2 == 0) {
+                if (i + 1 == stretches.size()) continue;
+                const auto both = joined(stretches[i], stretches[i + 1]);
+                if (!both) continue;
                 stretches[i] = *both;
                 stretches.erase(stretches.begin() + static_cast<std::ptrdiff_t>(i) + 1);
             } else {
-                ++i;
+                const Stretch& whole = stretches[i];
+                if (whole.end <= whole.taken_until + 1) continue;
+                const LogPosition at =
+                    whole.taken_until + 1 + random() % (whole.end - whole.taken_until - 1);
+                StretchCut cut{at, {}, at};
+                if (at <= whole.whole_until && random() % 4 > 0) {
+                    const int minute = 8 + static_cast<int>(random() % 10);
+                    cut.kept = {WallTime{} + minute * 1min, WallTime{} + (minute + 2) * 1min};
+                    cut.kept_from = 0;
+                }
+                const Stretch front = cut_front(stretches[i], cut);
+                stretches.insert(stretches.begin() + static_cast<std::ptrdiff_t>(i), front);
             }
-        }
-        for (std::size_t i = 0; i < stretches.size(); ++i) {
-            const Stretch& whole = stretches[i];
-            if (whole.end <= whole.taken_until + 1 || random() % 2 == 0) continue;
-            const LogPosition at =
-                whole.taken_until + 1 + random() % (whole.end - whole.taken_until - 1);
-            const Stretch front = cut_front(stretches[i], {at, {}, at});
-            stretches.insert(stretches.begin() + static_cast<std::ptrdiff_t>(i), front);
         }
         for (std::size_t position = 0; position < record_time.size(); ++position) {
             int times = 0;
