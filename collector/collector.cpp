@@ -426,7 +426,7 @@ void Collector::look_at_times(const std::string& host) {
     if (found == ingest_->hosts().end()) return;
     const HostState& state = found->second;
     const bool refused = state.bad_times >= kBadTimesTold;
-    if (!refused && (state.bad_times > 0 || state.batches == 0)) return;
+    if (!refused && (state.bad_times > 0 || state.live_batches == 0)) return;
     const auto known = times_refused_.find(host);
     if (known != times_refused_.end() && known->second == refused) return;
     times_refused_[host] = refused;
