@@ -154,6 +154,22 @@ Result<int> user_version(Database& database) {
     return row ? static_cast<int>(statement.integer(0)) : 0;
 }
 
+Result<bool> has_column(Database& database, std::string_view table, std::string_view column) {
+    RL_ASSIGN_OR_RETURN(Statement statement,
+                        database.prepare("SELECT 1 FROM pragma_table_info(?) WHERE name = ?"));
+    statement.bind(1, table).bind(2, column);
+    return statement.step();
+}
+
+// By what is there, not by the version: one that was broken off is gone through again.
+Result<void> migrate(Database& database) {
+    RL_TRY(database.execute(kSchema));
+    RL_ASSIGN_OR_RETURN(const bool acked, has_column(database, "item", "acked"));
+    if (!acked)
+        RL_TRY(database.execute("ALTER TABLE item ADD COLUMN acked INTEGER NOT NULL DEFAULT 0"));
+    return database.execute("PRAGMA user_version = " + std::to_string(Outbox::kSchemaVersion));
+}
+
 }  // namespace
 
 milliseconds retry_delay(int attempts, double random) {
@@ -172,13 +188,8 @@ Result<Outbox::Opened> Outbox::open(const std::filesystem::path& file, NotifyCon
                         file.string() +
                             ": written by a newer version of ridgeline-collector; "
                             "it is left as it is");
-        RL_TRY(database.execute(kSchema));
-        if (version == 1) {
-            RL_TRY(
-                database.execute("ALTER TABLE item ADD COLUMN acked INTEGER NOT NULL DEFAULT 0"));
-        }
-        RL_TRY(database.execute("PRAGMA user_version = " + std::to_string(kSchemaVersion)));
         Outbox outbox(std::move(database));
+        RL_TRY(outbox.in_transaction([&] { return migrate(outbox.database_); }));
         RL_TRY(outbox.load());
         return outbox;
     };
