@@ -153,7 +153,7 @@ void Notifier::settle_direct(const std::string& target, const Outcome& outcome) 
 }
 
 void Notifier::send_due(const TargetConfig& target) {
-    if (busy_.contains(target.name)) return;
+    if (busy_.contains(target.name) || !settled(target.name)) return;
     const auto message = outbox_.due(target.name, suppressor_, to_unix_ms(clock_.wall_now()));
     if (!message) {
         stored(fail(message.error()));
@@ -179,7 +179,17 @@ void Notifier::settle(const Message& message, const Outcome& outcome) {
                             : "a notification did not arrive; it is sent again",
                     {{"target", message.target}, {"error", outcome.detail}});
     }
-    stored(outbox_.settle(message, outcome, to_unix_ms(clock_.wall_now())));
+    unsettled_[message.target] = {message, outcome, to_unix_ms(clock_.wall_now())};
+    settled(message.target);
+}
+
+bool Notifier::settled(const std::string& target) {
+    const auto found = unsettled_.find(target);
+    if (found == unsettled_.end()) return true;
+    const Unsettled& last = found->second;
+    if (!stored(outbox_.settle(last.message, last.outcome, last.time_ms))) return false;
+    unsettled_.erase(found);
+    return true;
 }
 
 void Notifier::change(NotifyConfig config) {

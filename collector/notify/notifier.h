@@ -42,6 +42,8 @@ class Notifier {
     void take();
     void send_due(const TargetConfig& target);
     void settle(const Message& message, const Outcome& outcome);
+    // True: nothing of what became of earlier messages to it is left to be written down.
+    bool settled(const std::string& target);
     bool stored(const Result<void>& result);
     // Past the outbox, of one target.
     struct Direct {
@@ -61,6 +63,14 @@ class Notifier {
     const Clock& clock_;
     Outbox::TagsOf tags_of_;
     std::set<std::string> busy_;  // targets with a message under way
+    struct Unsettled {
+        Message message;
+        Outcome outcome;
+        std::int64_t time_ms = 0;
+    };
+    // By target: what the outbox could not write down. Until it can, it would give the same message
+    // again.
+    std::map<std::string, Unsettled> unsettled_;
     std::uint64_t storage_errors_ = 0;
     std::map<std::string, Direct> direct_;  // by target
 };
