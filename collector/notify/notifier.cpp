@@ -1,12 +1,16 @@
 #include "collector/notify/notifier.h"
 
 #include <algorithm>
+#include <array>
+#include <cstdio>
 #include <optional>
+#include <span>
 #include <utility>
 
 #include "collector/aws/credentials_chain.h"
 #include "collector/aws/curl_client.h"
 #include "collector/aws/uv_program_runner.h"
+#include "common/base/crc32c.h"
 #include "common/log/log.h"
 
 namespace ridgeline::collector {
@@ -33,6 +37,13 @@ Alert alert_of(const Transition& transition) {
     alert.runbook = transition.runbook;
     alert.tags = transition.tags;
     return alert;
+}
+
+// Not yet numbered, so after what it is about; another one than the outbox's of the same alert.
+std::string incident_of(const Outbox& outbox, const Alert& alert) {
+    std::array<char, 9> about{};
+    std::snprintf(about.data(), about.size(), "%08x", crc32c(std::as_bytes(std::span(alert.key))));
+    return outbox.incident(std::string("unstored-") + about.data());
 }
 
 }  // namespace
@@ -78,11 +89,13 @@ void Notifier::poll(bool may_send) {
 void Notifier::tell_unstored(const Transition& transition) {
     if (transition.change != Change::fired && transition.change != Change::raised) return;
     const Alert alert = alert_of(transition);
+    const std::string incident = incident_of(outbox_, alert);
     if (suppressor_.suppressed(alert, clock_.wall_now())) return;
     const Telling telling = transition.change == Change::raised ? Telling::raised : Telling::firing;
     for (const std::string& name : outbox_.route(alert, tags_of_(alert.host))) {
         Direct& direct = direct_[name];
-        if (direct.waiting.size() < kDirectMax) direct.waiting.push_back({telling, alert, 0});
+        if (direct.waiting.size() < kDirectMax)
+            direct.waiting.push_back({telling, alert, 0, incident});
     }
 }
 
@@ -91,7 +104,8 @@ void Notifier::stored_again() {
         for (auto& [key, alert] : std::exchange(direct.told, {})) {
             alert.state = AlertState::resolved;
             alert.resolved_ms = to_unix_ms(clock_.wall_now());
-            direct.waiting.push_back({Telling::resolved, std::move(alert), 0});
+            const std::string incident = incident_of(outbox_, alert);
+            direct.waiting.push_back({Telling::resolved, std::move(alert), 0, incident});
         }
     }
 }
