@@ -172,3 +172,54 @@ TEST_CASE("what cannot be stored is sent past the outbox, by the routes, and its
     notifier.poll(true);
     CHECK(carrier.sent.empty());
 }
+
+TEST_CASE("stored again while a message is under way: its incidents end whatever comes of it",
+          "[notifier]") {
+    Office office({target("ops", TargetType::webhook), target("pager", TargetType::pagerduty)});
+    office.notifier->tell_unstored(fired("cpu", Severity::p2));
+    office.poll(0s);
+    REQUIRE(office.carrier.sent.size() == 2);
+    const std::string incident = office.carrier.sent[1].message.items[0].incident;
+    CHECK_THAT(incident, Catch::Matchers::Contains("unstored"));
+    // Not sent yet: the outbox's.
+    office.notifier->tell_unstored(fired("memory", Severity::p2));
+    const bool answered_before = GENERATE(true, false);
+    const Outcome::Kind kind = GENERATE(Outcome::Kind::accepted, Outcome::Kind::retry);
+    if (answered_before) {
+        office.carrier.answer(kind);
+        office.notifier->stored_again();
+    } else {
+        office.notifier->stored_again();
+        office.carrier.answer(kind);
+    }
+    office.poll(60s);
+    CHECK(office.carrier.told() == Lines{"pager: resolved cpu"});
+    REQUIRE(office.carrier.sent.size() == 1);
+    CHECK(office.carrier.sent[0].message.items[0].incident == incident);
+    office.carrier.answer(Outcome::Kind::accepted);
+    office.poll(60s);
+    CHECK(office.carrier.sent.empty());
+}
+
+TEST_CASE("what ends before it can be stored ends the incident it began", "[notifier]") {
+    Office office({target("pager", TargetType::pagerduty)});
+    Transition over = fired("cpu", Severity::p2);
+    over.change = Change::resolved;
+    office.notifier->tell_unstored(fired("cpu", Severity::p2));
+    office.poll(0s);
+    office.carrier.answer(Outcome::Kind::accepted);
+    office.notifier->tell_unstored(over);
+    office.poll(60s);
+    CHECK(office.carrier.told() == Lines{"pager: resolved cpu"});
+    office.carrier.answer(Outcome::Kind::accepted);
+    // And pages nobody when it had not been sent.
+    office.notifier->tell_unstored(fired("cpu", Severity::p2));
+    office.notifier->tell_unstored(over);
+    office.notifier->stored_again();
+    office.poll(60s);
+    CHECK(office.carrier.sent.empty());
+    // Too many at once are counted.
+    for (int i = 0; i < 1'003; ++i)
+        office.notifier->tell_unstored(fired("rule" + std::to_string(i), Severity::p2));
+    CHECK(office.notifier->unstored_left() == 3);
+}
