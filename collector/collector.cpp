@@ -697,12 +697,16 @@ void Collector::retire_unenrolled() {
         return;
     }
     for (const std::string& id : gone) {
-        evaluation_->clear(kHostTimes, id);
-        times_refused_.erase(id);
         evaluation_->retire_host(id, id.starts_with(AwsMetricsConfig::kHostPrefix)
                                          ? "[[aws_metrics]] does not name it any more"
                                          : "the host is not enrolled any more");
     }
+    // Also of hosts of which nothing was ever accepted: no rule knows them.
+    for (const std::string& id : evaluation_->raised(kHostTimes)) {
+        if (enrollment_->enrolled_by(id) == "no") evaluation_->clear(kHostTimes, id);
+    }
+    std::erase_if(times_refused_,
+                  [&](const auto& entry) { return enrollment_->enrolled_by(entry.first) == "no"; });
 }
 
 }  // namespace
