@@ -426,7 +426,7 @@ void Collector::look_at_times(const std::string& host) {
     if (found == ingest_->hosts().end()) return;
     const HostState& state = found->second;
     const bool refused = state.bad_times >= kBadTimesTold;
-    if (!refused && (state.bad_times > 0 || state.batches == 0)) return;
+    if (!refused && (state.bad_times > 0 || state.live_batches == 0)) return;
     const auto known = times_refused_.find(host);
     if (known != times_refused_.end() && known->second == refused) return;
     times_refused_[host] = refused;
@@ -697,12 +697,16 @@ void Collector::retire_unenrolled() {
         return;
     }
     for (const std::string& id : gone) {
-        evaluation_->clear(kHostTimes, id);
-        times_refused_.erase(id);
         evaluation_->retire_host(id, id.starts_with(AwsMetricsConfig::kHostPrefix)
                                          ? "[[aws_metrics]] does not name it any more"
                                          : "the host is not enrolled any more");
     }
+    // Also of hosts of which nothing was ever accepted: no rule knows them.
+    for (const std::string& id : evaluation_->raised(kHostTimes)) {
+        if (enrollment_->enrolled_by(id) == "no") evaluation_->clear(kHostTimes, id);
+    }
+    std::erase_if(times_refused_,
+                  [&](const auto& entry) { return enrollment_->enrolled_by(entry.first) == "no"; });
 }
 
 }  // namespace

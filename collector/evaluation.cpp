@@ -116,7 +116,6 @@ std::vector<FiringCondition> Evaluation::firing() const {
 
 void Evaluation::commit(LogPosition position, std::vector<Transition> transitions) {
     const auto& hosts = engine_->known_hosts().all();
-    const std::size_t before = uncommitted_.size();
     for (Transition& transition : transitions) {
         if (const auto host = hosts.find(transition.host); host != hosts.end())
             transition.tags = host->second.record().tags;
@@ -137,14 +136,16 @@ void Evaluation::commit(LogPosition position, std::vector<Transition> transition
             on_transition_(*told);
             uncommitted_.push_back(*told);
         }
-        for (std::size_t i = before; on_unstored_ && i < uncommitted_.size(); ++i)
-            on_unstored_(uncommitted_[i]);
+        // Those of an earlier call too, when it was before the position to be committed.
+        for (; on_unstored_ && unstored_told_ < uncommitted_.size(); ++unstored_told_)
+            on_unstored_(uncommitted_[unstored_told_]);
         // Nothing is lost while the process lives; after a restart they are worked out again from
         // the log. A bound all the same: the book may be away for days.
         if (uncommitted_.size() < kUncommittedMax) return;
     }
     committed_ = position;
     log_.hold("rules", position);
+    unstored_told_ = 0;
     for (const Transition& transition : std::exchange(uncommitted_, {})) {
         ++stats_.transitions;
         const bool told = transition.rule == kNotStoredRule && transition.change == Change::fired;

@@ -70,6 +70,10 @@ class Evaluation {
     void raise(const std::string& name, const std::string& about, Severity severity,
                const std::string& summary);
     void clear(const std::string& name, const std::string& about);
+    // What the alerts of that name that fire now are about.
+    std::vector<std::string> raised(const std::string& name) const {
+        return self_alerts_.about(name);
+    }
     // Drops from window and history what is too old.
     void trim();
 
@@ -117,6 +121,7 @@ class Evaluation {
     LogPosition start_end_ = 0;   // the log's end at the start
     LogPosition committed_ = 0;
     std::vector<Transition> uncommitted_;  // kept while the book cannot be written
+    std::size_t unstored_told_ = 0;        // of these, the first so many went to on_unstored_
     bool caught_up_ = false;
     EvaluationOptions options_;
     SelfAlerts self_alerts_;

@@ -153,6 +153,9 @@ void add_notifications(Families& out, Notifier& notifier) {
     out.counter("notifications_suppressed", "Alerts that ended without anybody having been told",
                 s.suppressed);
     out.counter("notifications_unrouted", "Alerts that no route took", s.unrouted);
+    out.counter("notifications_unstored_left",
+                "Alerts that could not be stored and were too many to be told at once",
+                notifier.unstored_left());
     out.counter("notifications_storage_errors", "Failures of the outbox's database",
                 notifier.storage_errors());
     const auto targets = notifier.outbox().targets();

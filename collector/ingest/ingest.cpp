@@ -383,7 +383,7 @@ void Ingest::handle(std::string_view connection, std::string_view host, const wi
         // It costs what a good one costs: a host whose clock was wrong for a day has thousands of
         // them, and the good ones wait behind.
         ++stats_.bad_time;
-        ++state.bad_times;
+        if (!batch.backlog) ++state.bad_times;
         account(host).quota.on_samples(batch.backlog, block->sample_count(), clock_.mono_now());
         return reject(connection, batch.epoch, batch.sequence, wire::RejectReason::over_limit,
                       "samples out of order, or stamped further ahead of the collector's clock, or "
@@ -403,7 +403,10 @@ void Ingest::handle(std::string_view connection, std::string_view host, const wi
     const std::uint64_t samples = block->sample_count();
     ++stats_.batches;
     ++state.batches;
-    state.bad_times = 0;
+    if (!batch.backlog) {
+        ++state.live_batches;
+        state.bad_times = 0;
+    }
     account(host).quota.on_samples(batch.backlog, samples, clock_.mono_now());
     stats_.samples += samples;
     state.samples += samples;

@@ -74,7 +74,10 @@ struct HostState {
     std::uint64_t duplicates = 0;
     std::uint64_t batches_lost = 0;
     std::uint64_t batches_deferred = 0;
-    std::uint64_t bad_times = 0;  // batches in a row that were refused for their samples' times
+    // Live batches in a row that were refused for their samples' times. A backlog says how the
+    // clock was, not how it is.
+    std::uint64_t bad_times = 0;
+    std::uint64_t live_batches = 0;  // of `batches`
     std::uint64_t lost_in_epoch = 0;
     std::uint64_t epoch = 0;
 };

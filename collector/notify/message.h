@@ -25,6 +25,9 @@ struct MessageItem {
     Telling telling = Telling::firing;
     Alert alert;
     std::int64_t transition = 0;  // the newest it takes into account
+    // The same for as long as the target may have an incident of it, and no other's; for targets
+    // that keep incidents of their own.
+    std::string incident{};
 };
 
 struct Message {

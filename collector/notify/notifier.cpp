@@ -1,12 +1,16 @@
 #include "collector/notify/notifier.h"
 
 #include <algorithm>
+#include <array>
+#include <cstdio>
 #include <optional>
+#include <span>
 #include <utility>
 
 #include "collector/aws/credentials_chain.h"
 #include "collector/aws/curl_client.h"
 #include "collector/aws/uv_program_runner.h"
+#include "common/base/crc32c.h"
 #include "common/log/log.h"
 
 namespace ridgeline::collector {
@@ -33,6 +37,17 @@ Alert alert_of(const Transition& transition) {
     alert.runbook = transition.runbook;
     alert.tags = transition.tags;
     return alert;
+}
+
+bool fires(const MessageItem& item) {
+    return item.alert.state == AlertState::firing;
+}
+
+// Not yet numbered, so after what it is about; another one than the outbox's of the same alert.
+std::string incident_of(const Outbox& outbox, const Alert& alert) {
+    std::array<char, 9> about{};
+    std::snprintf(about.data(), about.size(), "%08x", crc32c(std::as_bytes(std::span(alert.key))));
+    return outbox.incident(std::string("unstored-") + about.data());
 }
 
 }  // namespace
@@ -76,24 +91,69 @@ void Notifier::poll(bool may_send) {
 }
 
 void Notifier::tell_unstored(const Transition& transition) {
+    if (transition.change == Change::resolved) {
+        for (auto& [name, direct] : direct_) {
+            std::erase_if(direct.waiting, [&](const MessageItem& item) {
+                return fires(item) && item.alert.key == transition.key;
+            });
+            if (auto told = direct.told.extract(transition.key))
+                end_incident(direct, std::move(told.mapped()));
+        }
+        return;
+    }
     if (transition.change != Change::fired && transition.change != Change::raised) return;
     const Alert alert = alert_of(transition);
+    const std::string incident = incident_of(outbox_, alert);
     if (suppressor_.suppressed(alert, clock_.wall_now())) return;
     const Telling telling = transition.change == Change::raised ? Telling::raised : Telling::firing;
     for (const std::string& name : outbox_.route(alert, tags_of_(alert.host))) {
         Direct& direct = direct_[name];
-        if (direct.waiting.size() < kDirectMax) direct.waiting.push_back({telling, alert, 0});
+        // It goes on: what was to be ended is not.
+        std::erase_if(direct.waiting, [&](const MessageItem& item) {
+            return !fires(item) && item.alert.key == alert.key;
+        });
+        if (direct.waiting.size() < kDirectMax)
+            direct.waiting.push_back({telling, alert, 0, incident});
+        else
+            ++unstored_left_;
     }
 }
 
 void Notifier::stored_again() {
     for (auto& [name, direct] : direct_) {
-        for (auto& [key, alert] : std::exchange(direct.told, {})) {
-            alert.state = AlertState::resolved;
-            alert.resolved_ms = to_unix_ms(clock_.wall_now());
-            direct.waiting.push_back({Telling::resolved, std::move(alert), 0});
-        }
+        std::erase_if(direct.waiting, fires);
+        if (direct.in_flight)
+            direct.over = true;
+        else if (direct.under_way)
+            withdraw(name, direct);
+        for (auto& [key, alert] : std::exchange(direct.told, {}))
+            end_incident(direct, std::move(alert));
     }
+}
+
+bool Notifier::keeps_incidents(const std::string& target) const {
+    const TargetConfig* config = outbox_.config().target(target);
+    return config != nullptr && config->type == TargetType::pagerduty;
+}
+
+void Notifier::end_incident(Direct& direct, Alert alert) const {
+    // Once is enough; and one that fires anew is ended in its turn.
+    const bool known =
+        std::any_of(direct.waiting.begin(), direct.waiting.end(),
+                    [&](const MessageItem& item) { return item.alert.key == alert.key; });
+    if (known) return;
+    alert.state = AlertState::resolved;
+    alert.resolved_ms = to_unix_ms(clock_.wall_now());
+    const std::string incident = incident_of(outbox_, alert);
+    direct.waiting.push_back({Telling::resolved, std::move(alert), 0, incident});
+}
+
+void Notifier::withdraw(const std::string& target, Direct& direct) {
+    const Message message = std::move(*direct.under_way);
+    direct.under_way.reset();
+    if (!keeps_incidents(target)) return;
+    for (const MessageItem& item : message.items)
+        end_incident(direct, item.alert);
 }
 
 void Notifier::send_direct(const TargetConfig& target) {
@@ -109,9 +169,6 @@ void Notifier::send_direct(const TargetConfig& target) {
         message.group = "not stored";
         message.key = "direct-" + target.name + "-" + std::to_string(now);
         message.items = std::exchange(direct.waiting, {});
-        const auto fires = [](const MessageItem& item) {
-            return item.alert.state == AlertState::firing;
-        };
         std::stable_sort(message.items.begin(), message.items.end(),
                          [&](const MessageItem& a, const MessageItem& b) {
                              return std::pair(!fires(a), a.alert.severity) <
@@ -123,6 +180,7 @@ void Notifier::send_direct(const TargetConfig& target) {
         direct.under_way = std::move(message);
     }
     busy_.insert(target.name);
+    direct.in_flight = true;
     sender_.send(target, *direct.under_way, [this, name = target.name](const Outcome& outcome) {
         settle_direct(name, outcome);
     });
@@ -131,29 +189,37 @@ void Notifier::send_direct(const TargetConfig& target) {
 void Notifier::settle_direct(const std::string& target, const Outcome& outcome) {
     busy_.erase(target);
     Direct& direct = direct_[target];
+    direct.in_flight = false;
+    const bool over = std::exchange(direct.over, false);
     const std::int64_t now = to_unix_ms(clock_.wall_now());
     if (outcome.kind == Outcome::Kind::retry) {
         direct.not_before_ms =
             now + std::max(retry_delay(++direct.attempts, 0),
                            outcome.retry_after.value_or(std::chrono::milliseconds{0}))
                       .count();
+        if (over) withdraw(target, direct);
         return;
     }
     if (outcome.kind == Outcome::Kind::refused)
         log::error("a notification was refused", {{"target", target}, {"error", outcome.detail}});
-    const TargetConfig* config = outbox_.config().target(target);
-    if (config != nullptr && config->type == TargetType::pagerduty) {
-        for (const MessageItem& item : direct.under_way->items) {
-            if (item.alert.state == AlertState::firing) direct.told[item.alert.key] = item.alert;
+    const Message message = std::move(*direct.under_way);
+    direct.under_way.reset();
+    if (keeps_incidents(target)) {
+        for (const MessageItem& item : message.items) {
+            if (!fires(item)) continue;
+            if (over)
+                end_incident(direct, item.alert);
+            else
+                direct.told[item.alert.key] = item.alert;
         }
     }
-    direct.under_way.reset();
+    const TargetConfig* config = outbox_.config().target(target);
     direct.attempts = 0;
     direct.not_before_ms = now + (config == nullptr ? 0 : config->min_gap.count());
 }
 
 void Notifier::send_due(const TargetConfig& target) {
-    if (busy_.contains(target.name)) return;
+    if (busy_.contains(target.name) || !settled(target.name)) return;
     const auto message = outbox_.due(target.name, suppressor_, to_unix_ms(clock_.wall_now()));
     if (!message) {
         stored(fail(message.error()));
@@ -179,7 +245,17 @@ void Notifier::settle(const Message& message, const Outcome& outcome) {
                             : "a notification did not arrive; it is sent again",
                     {{"target", message.target}, {"error", outcome.detail}});
     }
-    stored(outbox_.settle(message, outcome, to_unix_ms(clock_.wall_now())));
+    unsettled_[message.target] = {message, outcome, to_unix_ms(clock_.wall_now())};
+    settled(message.target);
+}
+
+bool Notifier::settled(const std::string& target) {
+    const auto found = unsettled_.find(target);
+    if (found == unsettled_.end()) return true;
+    const Unsettled& last = found->second;
+    if (!stored(outbox_.settle(last.message, last.outcome, last.time_ms))) return false;
+    unsettled_.erase(found);
+    return true;
 }
 
 void Notifier::change(NotifyConfig config) {

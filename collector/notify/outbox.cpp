@@ -1,7 +1,10 @@
 #include "collector/notify/outbox.h"
 
 #include <algorithm>
+#include <array>
+#include <cinttypes>
 #include <cmath>
+#include <cstdio>
 #include <limits>
 #include <span>
 #include <utility>
@@ -35,7 +38,8 @@ CREATE INDEX IF NOT EXISTS thread_due ON thread(target, due_ms);
 CREATE TABLE IF NOT EXISTS item(
   thread INTEGER NOT NULL REFERENCES thread(id), alert INTEGER NOT NULL, transition_id INTEGER NOT NULL,
   since_ms INTEGER NOT NULL, told INTEGER NOT NULL, changed INTEGER NOT NULL, held INTEGER NOT NULL,
-  is_now TEXT NOT NULL, acked INTEGER NOT NULL DEFAULT 0, PRIMARY KEY(thread, alert)) WITHOUT ROWID;
+  is_now TEXT NOT NULL, acked INTEGER NOT NULL DEFAULT 0,
+  incident TEXT NOT NULL DEFAULT '', PRIMARY KEY(thread, alert)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS item_alert ON item(alert);
 )sql";
 
@@ -140,6 +144,12 @@ std::uint32_t checksum(const std::string& text) {
     return crc32c(std::as_bytes(std::span(text)));
 }
 
+std::string hex(std::uint64_t value, int digits) {
+    std::array<char, 17> text{};
+    std::snprintf(text.data(), text.size(), "%0*" PRIx64, digits, value);
+    return text.data();
+}
+
 std::string key_of(const Message& message) {
     std::string what = message.target + '\n' + message.group;
     for (const MessageItem& item : message.items)
@@ -152,6 +162,13 @@ Result<int> user_version(Database& database) {
     RL_ASSIGN_OR_RETURN(Statement statement, database.prepare("PRAGMA user_version"));
     RL_ASSIGN_OR_RETURN(const bool row, statement.step());
     return row ? static_cast<int>(statement.integer(0)) : 0;
+}
+
+Result<bool> has_column(Database& database, std::string_view table, std::string_view column) {
+    RL_ASSIGN_OR_RETURN(Statement statement,
+                        database.prepare("SELECT 1 FROM pragma_table_info(?) WHERE name = ?"));
+    statement.bind(1, table).bind(2, column);
+    return statement.step();
 }
 
 }  // namespace
@@ -172,13 +189,8 @@ Result<Outbox::Opened> Outbox::open(const std::filesystem::path& file, NotifyCon
                         file.string() +
                             ": written by a newer version of ridgeline-collector; "
                             "it is left as it is");
-        RL_TRY(database.execute(kSchema));
-        if (version == 1) {
-            RL_TRY(
-                database.execute("ALTER TABLE item ADD COLUMN acked INTEGER NOT NULL DEFAULT 0"));
-        }
-        RL_TRY(database.execute("PRAGMA user_version = " + std::to_string(kSchemaVersion)));
         Outbox outbox(std::move(database));
+        RL_TRY(outbox.in_transaction([&] { return outbox.migrate(version); }));
         RL_TRY(outbox.load());
         return outbox;
     };
@@ -198,6 +210,52 @@ Result<Outbox::Opened> Outbox::open(const std::filesystem::path& file, NotifyCon
     const bool is_new = outbox->cursor_ < 0;
     RL_TRY(outbox->change(std::move(config)));
     return Opened{std::move(*outbox), is_new, aside};
+}
+
+// By what is there, not by the version: one that was broken off is gone through again.
+Result<void> Outbox::migrate(int version) {
+    RL_TRY(database_.execute(kSchema));
+    RL_ASSIGN_OR_RETURN(const bool acked, has_column(database_, "item", "acked"));
+    if (!acked)
+        RL_TRY(database_.execute("ALTER TABLE item ADD COLUMN acked INTEGER NOT NULL DEFAULT 0"));
+    RL_TRY(database_.execute("INSERT OR IGNORE INTO meta VALUES('collector', random())"));
+    RL_ASSIGN_OR_RETURN(Statement drawn,
+                        database_.prepare("SELECT value FROM meta WHERE key = 'collector'"));
+    RL_TRY(drawn.step());
+    collector_ = static_cast<std::uint64_t>(drawn.integer(0));
+    RL_ASSIGN_OR_RETURN(const bool named, has_column(database_, "item", "incident"));
+    if (!named) RL_TRY(name_incidents(version));
+    return database_.execute("PRAGMA user_version = " + std::to_string(kSchemaVersion));
+}
+
+// Those that were told keep the name they were told with, else nobody would end them.
+Result<void> Outbox::name_incidents(int version) {
+    RL_TRY(database_.execute("ALTER TABLE item ADD COLUMN incident TEXT NOT NULL DEFAULT ''"));
+    std::vector<std::int64_t> threads;
+    {
+        RL_ASSIGN_OR_RETURN(Statement all, database_.prepare("SELECT id FROM thread"));
+        for (;;) {
+            RL_ASSIGN_OR_RETURN(const bool row, all.step());
+            if (!row) break;
+            threads.push_back(all.integer(0));
+        }
+    }
+    for (const std::int64_t thread : threads) {
+        RL_ASSIGN_OR_RETURN(auto all, items(thread));
+        for (Item& item : all) {
+            const std::string number = std::to_string(item.alert);
+            item.incident = incident(number);
+            if (item.told != 0)
+                item.incident = "ridgeline-" + number +
+                                (version == 2 ? "-" + hex(checksum(item.is.key), 8) : "");
+            RL_TRY(write(thread, item));
+        }
+    }
+    return {};
+}
+
+std::string Outbox::incident(const std::string& what) const {
+    return "ridgeline-" + hex(collector_, 16) + "-" + what;
 }
 
 Result<void> Outbox::load() {
@@ -374,7 +432,8 @@ Result<void> Outbox::put(const TargetConfig& target, const std::string& group, c
     find.bind(1, target.name).bind(2, group);
     RL_TRY(find.step());
     const std::int64_t thread = find.integer(0);
-    RL_TRY(write(thread, {alert.id, transition, now_ms, 0, true, false, alert}));
+    RL_TRY(write(thread, {alert.id, transition, now_ms, 0, true, false, alert, false,
+                          incident(std::to_string(alert.id))}));
     if (find.integer(3) == 0) return {};
     const std::int64_t due = std::max(now_ms, find.integer(1) + config_.interval.count());
     return set_due(thread, std::min(find.integer(2), due));
@@ -441,7 +500,7 @@ Result<std::vector<Outbox::Item>> Outbox::items(std::int64_t thread) {
     RL_ASSIGN_OR_RETURN(
         Statement statement,
         database_.prepare("SELECT alert, transition_id, since_ms, told, changed, held, "
-                          "is_now, acked FROM item WHERE thread = ? ORDER BY alert"));
+                          "is_now, acked, incident FROM item WHERE thread = ? ORDER BY alert"));
     statement.bind(1, thread);
     std::vector<Item> found;
     for (;;) {
@@ -450,20 +509,23 @@ Result<std::vector<Outbox::Item>> Outbox::items(std::int64_t thread) {
         found.push_back({statement.integer(0), statement.integer(1), statement.integer(2),
                          static_cast<int>(statement.integer(3)), statement.integer(4) != 0,
                          statement.integer(5) != 0, decode(statement.text(6)),
-                         statement.integer(7) != 0});
+                         statement.integer(7) != 0, statement.text(8)});
     }
 }
 
 Result<void> Outbox::write(std::int64_t thread, const Item& item) {
     RL_ASSIGN_OR_RETURN(
         Statement statement,
-        database_.prepare("INSERT OR REPLACE INTO item VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)"));
+        database_.prepare(
+            "INSERT OR REPLACE INTO item(thread, alert, transition_id, since_ms, told, changed, "
+            "held, is_now, acked, incident) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"));
     statement.bind(1, thread).bind(2, item.alert).bind(3, item.transition).bind(4, item.since_ms);
     statement.bind(5, std::int64_t{item.told})
         .bind(6, std::int64_t{item.changed})
         .bind(7, std::int64_t{item.held})
         .bind(8, encode(item.is))
-        .bind(9, std::int64_t{item.acked});
+        .bind(9, std::int64_t{item.acked})
+        .bind(10, item.incident);
     RL_TRY(statement.step());
     return {};
 }
@@ -591,7 +653,7 @@ Result<std::optional<Message>> Outbox::compose(const TargetConfig& target, const
         }
         if (!telling) continue;
         wakes = wakes || *telling != Telling::lowered || edits(target);
-        message.items.push_back({*telling, item.is, item.transition});
+        message.items.push_back({*telling, item.is, item.transition, item.incident});
     }
     if (!wakes) {
         RL_TRY(reschedule(thread.id, now_ms));

@@ -58,7 +58,7 @@ struct TargetState {
 
 class Outbox {
   public:
-    static constexpr int kSchemaVersion = 2;
+    static constexpr int kSchemaVersion = 3;
     // The random part of a back-off, in [0, 1).
     using Jitter = std::function<double()>;
     using TagsOf = std::function<std::map<std::string, std::string>(const std::string& host)>;
@@ -87,6 +87,8 @@ class Outbox {
     // Before due(): what people have acknowledged since the last time is due for the targets that
     // keep incidents of their own. Costs something only when there is such news, and at the start.
     Result<void> notice_acknowledged(const Suppressor& suppressor, std::int64_t now_ms);
+    // The name of an incident: `what`, as this collector alone calls it.
+    std::string incident(const std::string& what) const;
     const NotifyConfig& config() const { return config_; }
     const OutboxStats& stats() const { return stats_; }
     Result<std::vector<TargetState>> targets();
@@ -109,6 +111,7 @@ class Outbox {
         bool held = false;  // was suppressed when it could have been told
         Alert is;
         bool acked = false;  // that it is acknowledged was told
+        std::string incident;
     };
     struct Thread {
         std::int64_t id = 0;
@@ -121,6 +124,8 @@ class Outbox {
 
     explicit Outbox(Database database) : database_(std::move(database)) {}
     Result<void> load();
+    Result<void> migrate(int version);
+    Result<void> name_incidents(int version);
     Result<void> in_transaction(const std::function<Result<void>()>& work);
     std::vector<const TargetConfig*> targets_for(const Alert& alert,
                                                  const std::map<std::string, std::string>& tags,
@@ -150,6 +155,8 @@ class Outbox {
     NotifyConfig config_;
     Jitter jitter_;
     std::int64_t cursor_ = 0;
+    // Drawn once: two collectors may count their alerts alike, and page the same service.
+    std::uint64_t collector_ = 0;
     std::map<std::string, Target> states_;
     OutboxStats stats_;
     std::optional<std::uint64_t> acknowledgements_;  // that were noticed

@@ -3,17 +3,14 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
-#include <cstdio>
 #include <ctime>
 #include <random>
-#include <span>
 
 #include <mbedtls/base64.h>
 #include <mbedtls/md.h>
 #include <nlohmann/json.hpp>
 
 #include "collector/aws/sigv4.h"
-#include "common/base/crc32c.h"
 #include "common/base/units.h"
 
 namespace ridgeline::collector {
@@ -254,14 +251,6 @@ const char* pagerduty_severity(Severity severity) {
     return "error";
 }
 
-// The same for an alert's whole life. Two collectors may count their alerts alike, so what it is
-// about is in it as well.
-std::string dedup_key(const Alert& alert) {
-    std::array<char, 9> about{};
-    std::snprintf(about.data(), about.size(), "%08x", crc32c(std::as_bytes(std::span(alert.key))));
-    return "ridgeline-" + std::to_string(alert.id) + "-" + about.data();
-}
-
 const char* pagerduty_action(const MessageItem& item) {
     if (item.telling == Telling::acknowledged) return "acknowledge";
     return fires(item) ? "trigger" : "resolve";
@@ -274,7 +263,7 @@ std::vector<HttpRequest> pagerduty(const TargetConfig& target, const std::string
         const Alert& alert = item.alert;
         Json event = {{"routing_key", secret},
                       {"event_action", pagerduty_action(item)},
-                      {"dedup_key", message.is_test ? "ridgeline-test" : dedup_key(alert)}};
+                      {"dedup_key", message.is_test ? "ridgeline-test" : item.incident}};
         if (fires(item) && item.telling != Telling::acknowledged) {
             const std::string what =
                 alert.summary.empty() ? alert.rule + " on " + alert.host : alert.summary;

@@ -20,14 +20,18 @@ tl::unexpected<Error> database_fail(sqlite3* database, std::string_view what) {
 // SQLite sees that only when it comes to one that is missing, which may be with every write. While
 // there is a write-ahead log, the rest may be in that.
 bool is_cut_short(const std::filesystem::path& file) {
-    std::error_code error;
-    const auto size = std::filesystem::file_size(file, error);
-    if (error || size == 0) return false;
-    const auto log_size = std::filesystem::file_size(file.string() + "-wal", error);
-    if (!error && log_size > 0) return false;
+    // The header first, the size last: another process may write, and a database only grows. One
+    // that is checkpointed meanwhile is whole by the time its size is seen.
     std::array<unsigned char, 100> header{};
     std::ifstream in(file, std::ios::binary);
-    if (!in.read(reinterpret_cast<char*>(header.data()), header.size())) return true;
+    const bool whole_header =
+        !in.read(reinterpret_cast<char*>(header.data()), header.size()).fail();
+    std::error_code error;
+    const auto log_size = std::filesystem::file_size(file.string() + "-wal", error);
+    if (!error && log_size > 0) return false;
+    const auto size = std::filesystem::file_size(file, error);
+    if (error || size == 0) return false;
+    if (!whole_header) return true;
     const auto number = [&](std::size_t at, std::size_t bytes) {
         std::uint64_t value = 0;
         for (std::size_t i = 0; i < bytes; ++i)

@@ -132,7 +132,8 @@ Result<ReplayReport> replay_log(StoredLog& log, WallTime from, std::optional<Wal
         RL_TRY(clock.advance(batch->received, input, transitions));
         run.take(*batch, transitions);
         tell();
-        if (batch->received >= trimmed + kTrimEvery) {
+        // Either way: a clock may have been set back.
+        if (batch->received >= trimmed + kTrimEvery || batch->received < trimmed - kTrimEvery) {
             trimmed = batch->received;
             run.trim(trimmed);
         }

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "collector/rule/tick_clock.h"
+
 namespace ridgeline::collector {
 
 namespace {
@@ -58,21 +60,29 @@ Result<void> ReplayClock::advance(WallTime now, ReplayInput& input,
                                   std::vector<std::vector<Transition>>& out) {
     if (!last_) {
         start(now);
+    } else if (now < *last_ - TickClock::kBackMax) {
+        start(now);
+        last_ = now;
     } else if (now > *last_ + kQuiet) {
         RL_ASSIGN_OR_RETURN(const bool away, input.sampled_unheard(*last_, now));
+        const WallTime silent_until = *last_ + kGapMax;
         if (away) {
             absences_.push_back({*last_, now});
+            start(now);
+        } else if (now > silent_until) {
+            pass(silent_until, out);
+            absences_.push_back({silent_until, now});
             start(now);
         }
     }
     pass(now, out);
-    // Times may go back where a clock was set.
+    // Times may go back a little.
     last_ = std::max(now, last_.value_or(now));
     return {};
 }
 
 void ReplayClock::finish(WallTime end, std::vector<std::vector<Transition>>& out) {
-    if (last_) pass(end + std::chrono::milliseconds{1}, out);
+    if (last_) pass(std::min(end, *last_ + kGapMax) + std::chrono::milliseconds{1}, out);
 }
 
 }  // namespace ridgeline::collector

@@ -4,7 +4,10 @@
 // The log does not say when the collector was away. A stretch in which nothing was received is one
 // in which it was, when what comes after it are backlogs of that very stretch: the hosts went on
 // sampling. Then, as after a start, nobody is taken for silent before the grace is over. Otherwise
-// the hosts were silent.
+// the hosts were silent. With one host alone, its own outage looks like the collector's.
+//
+// A clock that was set shows as times that jump. Back: time runs from there on, as in the service.
+// Forward beyond kGapMax: the rest is passed over, as if the collector had been away.
 #pragma once
 
 #include <cstdint>
@@ -46,12 +49,15 @@ class ReplayClock {
     // What [rules] startup_grace is by default.
     static constexpr std::chrono::milliseconds kGrace = std::chrono::seconds{90};
 
+    // Longer than any usual rule waits for data or a host.
+    static constexpr std::chrono::milliseconds kGapMax = std::chrono::hours{24 * 7};
+
     explicit ReplayClock(RuleRun& run) : run_(&run) {}
 
     // Before the batch that was received at `now`. The seconds up to then pass.
     Result<void> advance(WallTime now, ReplayInput& input,
                          std::vector<std::vector<Transition>>& out);
-    // The seconds after the last batch.
+    // The seconds after the last batch, kGapMax of them at most.
     void finish(WallTime end, std::vector<std::vector<Transition>>& out);
 
     const std::vector<Absence>& absences() const { return absences_; }

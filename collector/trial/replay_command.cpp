@@ -88,7 +88,8 @@ void print_remarks(const ReplayReport& report, const ReplayResult& result, std::
         const Absence& last = report.absences.back();
         out << "The collector was away " << report.absences.size() << " times, last from "
             << format_rfc3339(last.from) << " to " << format_rfc3339(last.to)
-            << ": hosts went on sampling. As after a start, nobody is taken for silent then or "
+            << ": hosts went on sampling (with a single host, an outage of its own looks the "
+               "same). As after a start, nobody is taken for silent then or "
                "in the "
             << format_duration(ReplayClock::kGrace) << " after.\n";
     }

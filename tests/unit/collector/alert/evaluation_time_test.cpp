@@ -38,6 +38,7 @@ class Machine {
     explicit Machine(std::string with = kRules)
         : rules(std::move(with)), storage_(open_directory_storage(dir_.path() / "log").value()) {
         start();
+        pump();
     }
 
     void start() {
@@ -51,9 +52,13 @@ class Machine {
                           },
                           options)
                           .value();
-        pump();
     }
     void crash() {
+        crash_unread();
+        pump();
+    }
+    // Started again, and nothing of the log is read yet.
+    void crash_unread() {
         evaluation_->checkpoint();
         evaluation_.reset();
         log_.reset();
@@ -286,6 +291,22 @@ TEST_CASE("alerts that cannot be stored are told at once, and stored when they c
     CHECK(unstored.size() == 2);
     m.crash();
     CHECK(m.alerts().size() == 2);
+}
+
+TEST_CASE("what happens while the log is read again is told too when it cannot be stored",
+          "[evaluation]") {
+    Machine m;
+    m.pass(60, {"a"});
+    m.crash_unread();
+    std::vector<std::string> unstored;
+    m.evaluation().on_unstored([&](const Transition& t) { unstored.push_back(t.rule); });
+    Database beside = Database::open(m.file(), Database::Durability::recent_may_go).value();
+    REQUIRE(beside.execute("ALTER TABLE alert RENAME TO away"));
+    m.evaluation().raise("rule_files_refused", "", Severity::p2, "x.toml:1:1: nonsense");
+    CHECK(unstored.empty());
+    CHECK(m.evaluation().raised("rule_files_refused").size() == 1);
+    m.pass(20, {"a"});
+    CHECK(unstored == Told{"collector.rule_files_refused", "collector.alerts_not_stored"});
 }
 
 TEST_CASE("a rule beyond its limit is an alert that names it", "[evaluation]") {

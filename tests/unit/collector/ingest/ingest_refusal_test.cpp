@@ -239,6 +239,31 @@ TEST_CASE("samples from the far future, from before 2000 or out of order are ref
     CHECK(rig.ingest.stats().batches == 2);
 }
 
+TEST_CASE("only live batches tell whether a host's clock is wrong", "[ingest]") {
+    constexpr std::int64_t kYear1999Ms = 915'148'800'000;
+    IngestRig rig;
+    rig.connect();
+    const std::int64_t now_ms = to_unix_ms(rig.disk.clock.wall_now());
+    const auto send = [&](std::int64_t time_ms, std::uint64_t sequence, bool backlog) {
+        wire::Batch batch = batch_at(time_ms);
+        batch.sequence = sequence;
+        batch.backlog = backlog;
+        return rig.send(batch);
+    };
+    (void)send(kYear1999Ms, 1, false);
+    const auto bad_times = [&] { return rig.ingest.hosts().at("a1").bad_times; };
+    REQUIRE(bad_times() == 1);
+    // From before the clock went wrong, and from while it was.
+    CHECK(send(now_ms - 60'000, 2, true).empty());
+    CHECK(bad_times() == 1);
+    (void)send(kYear1999Ms, 3, true);
+    CHECK(bad_times() == 1);
+    CHECK(rig.ingest.stats().bad_time == 2);
+    CHECK(rig.ingest.hosts().at("a1").live_batches == 0);
+    CHECK(send(now_ms - 20'000, 4, false).empty());
+    CHECK(bad_times() == 0);
+}
+
 TEST_CASE("a schema under a hash that is not its own is refused", "[ingest]") {
     IngestRig rig;
     (void)rig.send(rig.hello());

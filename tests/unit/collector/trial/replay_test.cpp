@@ -1,5 +1,7 @@
 #include "collector/trial/replay.h"
 
+#include "collector/trial/replay_clock.h"
+
 #include <map>
 #include <set>
 #include <sstream>
@@ -215,6 +217,22 @@ TEST_CASE(
         CHECK(report.absences[0].from == kStart + 300s);
         CHECK(report.absences[0].to == kStart + 900s);
     }
+}
+
+TEST_CASE("a replay outlives a clock that was set forward by years, and back") {
+    test::FaultyStorage disk;
+    Recording recording(disk);
+    const auto years = std::chrono::hours{24 * 365 * 20};
+    recording.live(300s, 0.5);
+    recording.pass(years);
+    recording.live(60s, 0.5);
+    recording.pass(-years);
+    recording.live(60s, 0.5);
+    const ReplayReport report = replay(disk, kStart, {}, {kSilent});
+    // It is silent for a week, then time is passed over.
+    CHECK(report.results[0].alerts.size() == 1);
+    REQUIRE(report.absences.size() == 1);
+    CHECK(report.absences[0].from == kStart + 300s + ReplayClock::kGapMax);
 }
 
 TEST_CASE("a replay judges fleets") {
