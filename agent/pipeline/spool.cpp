@@ -197,32 +197,58 @@ void Spool::make_room(std::uint64_t bytes) {
             close_segment();
             if (segments_.empty()) return;
         }
-        for (const Entry& entry : segments_.front().entries) {
+        const std::size_t index = segment_to_drop();
+        if (segments_[index].part_unread) count_unread(segments_[index]);
+        for (const Entry& entry : segments_[index].entries) {
             if (entry.acked) continue;
             stats_.dropped_samples[static_cast<std::size_t>(DropReason::spool_full)] +=
                 entry.samples;
             stats_.dropped_batches += 1 + entry.merged;
             --stats_.batches;
         }
-        remove_segment(0);
+        remove_segment(index);
     }
+}
+
+// The oldest. One that could not be read to its end only when there is nothing else but what is
+// being written: the next start may read it.
+std::size_t Spool::segment_to_drop() const {
+    const auto closed = std::prev(segments_.end());
+    const auto whole = std::find_if(segments_.begin(), closed,
+                                    [](const Segment& segment) { return !segment.part_unread; });
+    return whole == closed ? 0 : static_cast<std::size_t>(whole - segments_.begin());
+}
+
+// What lies behind the place where the disk gave no more, now that it goes: its batches, if they
+// can be read after all; the bytes, if they cannot.
+void Spool::count_unread(const Segment& segment) {
+    const std::uint64_t known = segment.entries.empty() ? 0 : segment.entries.back().sequence;
+    std::uint64_t end_offset = kSegmentHeaderBytes;
+    (void)scan_segment(*storage_, segment.name, kFormat, [&](const Record& record) {
+        end_offset = record.end_offset;
+        const auto batch = read_batch(record);
+        if (!batch || batch->sequence <= known) return;
+        const auto body = wire::decode_body(batch->body, wire::Limits{});
+        if (!body) return;
+        const auto range = wire::range_of(*body, batch->number_in_epoch());
+        stats_.dropped_samples[static_cast<std::size_t>(DropReason::corrupt)] += body->sample_count;
+        stats_.dropped_batches += range ? range->last - range->first + 1 : 1;
+    });
+    stats_.torn_bytes += segment.bytes - std::min(segment.bytes, end_offset);
 }
 
 void Spool::remove_segment(std::size_t index) {
     Segment& segment = segments_[index];
     if (reader_ && reader_->name == segment.name) reader_.reset();
-    if (!segment.part_unread) {
-        if (auto removed = storage_->remove(segment.name); !removed)
-            note_disk_error(removed.error());
-    }
+    if (auto removed = storage_->remove(segment.name); !removed) note_disk_error(removed.error());
     stats_.bytes -= segment.bytes;
     segments_.erase(segments_.begin() + static_cast<std::ptrdiff_t>(index));
 }
 
-// The last segment stays: it is being written.
+// The last segment stays: it is being written. So does one of which a part is not known.
 void Spool::remove_acked_segments() {
     for (std::size_t i = 0; i + 1 < segments_.size();) {
-        if (segments_[i].held == 0) {
+        if (segments_[i].held == 0 && !segments_[i].part_unread) {
             if (i > 0) keep_notes_of(segments_[i].name);
             remove_segment(i);
         } else {

@@ -61,7 +61,7 @@ struct SpoolStats {
     std::uint64_t bytes = 0;    // of the files
     std::uint64_t memory_batches = 0;
     std::uint64_t memory_bytes = 0;
-    std::uint64_t torn_bytes = 0;       // cut off at open
+    std::uint64_t torn_bytes = 0;       // cut off at open, or unreadable when it was dropped
     std::uint64_t disk_errors = 0;      // refused writes and syncs
     std::uint64_t dropped_batches = 0;  // those that no collector refused
     std::uint64_t dropped_samples[kDropReasons] = {};
@@ -182,11 +182,11 @@ class Spool {
     struct Segment {
         std::string name;
         std::uint64_t base = 0;
-        std::uint64_t bytes = 0;
+        std::uint64_t bytes = 0;         // of the file
         std::size_t held = 0;            // entries not acked
         std::uint32_t resolution_s = 0;  // thinned to, or in vain
         std::uint32_t version = 0;       // of the file that an earlier run left
-        bool part_unread = false;        // the disk did not give all of it: not to be removed
+        bool part_unread = false;        // the disk did not give all of it: stays as it is
         // Since its file was replaced, its name: not synced, being synced, synced.
         enum class Name : std::uint8_t { settled, new_one, syncing } name_state = Name::settled;
         std::vector<Entry> entries;  // by sequence
@@ -229,6 +229,8 @@ class Spool {
     void keep_in_memory(Waiting batch);
     void note_disk_error(const Error& error);
     void make_room(std::uint64_t bytes);
+    std::size_t segment_to_drop() const;
+    void count_unread(const Segment& segment);
     void remove_segment(std::size_t index);
     void remove_acked_segments();
     void keep_notes_of(const std::string& name);

@@ -202,7 +202,9 @@ Result<void> Spool::load_segment(const std::string& name, std::uint64_t next_bas
         next_sequence_ = std::max(next_sequence_, segment.base);
         // Whatever else it holds, its sequences are not given again.
         if (next_base == kSequencesEnd) next_sequence_ += kUnreadSequencesMax;
-        if (segment.entries.empty()) return {};
+        // max_size is of what the files take, read or not.
+        if (auto file = storage_->open_append(name))
+            segment.bytes = std::max(segment.bytes, (*file)->size_bytes());
     }
     segment.held = segment.entries.size();
     segment.resolution_s = 0xFFFF;

@@ -555,6 +555,45 @@ TEST_CASE("a segment that cannot be read to its end stays, and its numbers are n
     REQUIRE(held(spool) == Held{1, 2, 3});
 }
 
+TEST_CASE("a full spool drops a segment of which a part is not known last, and counts that",
+          "[spool]") {
+    constexpr SpoolOptions kSmall{64 * 1024, 1U << 20, 4 * 1024};
+    FaultyStorage storage;
+    {
+        Spool spool = reopened(storage, kSmall);
+        for (int i = 0; i < 30; ++i)
+            spool.append(make_batch(1, 1'000));
+    }
+    const std::string name = spool_format::segment_name(1);
+    const std::uint64_t size = storage.snapshot().at(name).size();
+    const bool heals = GENERATE(true, false);
+    storage.refuse_reads_beyond(name, size - 10, EIO);
+    Spool spool = reopened(storage, kSmall);
+    const std::uint64_t read = spool.stats().batches;
+    REQUIRE(read < 30);
+    REQUIRE(spool.stats().bytes == storage.bytes_stored());
+    if (heals) storage.refuse_reads_beyond(name, 0, 0);
+    // It outlasts those that came after it.
+    for (int i = 0; i < 300; ++i) {
+        spool.append(make_batch(1, 1'000));
+        REQUIRE(storage.bytes_stored() <= kSmall.bytes_max);
+    }
+    REQUIRE(storage.snapshot().contains(name));
+    REQUIRE(dropped(spool, DropReason::corrupt) == 0);
+    // Nothing else is left to make room.
+    spool.append(make_batch(1, kSmall.bytes_max - 1024));
+    REQUIRE_FALSE(storage.snapshot().contains(name));
+    REQUIRE(storage.bytes_stored() <= kSmall.bytes_max);
+    if (heals) {
+        REQUIRE(dropped(spool, DropReason::corrupt) == 30 - read);
+        REQUIRE(spool.stats().torn_bytes == 0);
+        REQUIRE(spool.stats().dropped_batches == 330);
+    } else {
+        REQUIRE(dropped(spool, DropReason::corrupt) == 0);
+        REQUIRE(spool.stats().torn_bytes > 0);
+    }
+}
+
 TEST_CASE("while a slow sync runs the spool takes batches, and the next sync is theirs",
           "[spool]") {
     FaultyStorage storage;
