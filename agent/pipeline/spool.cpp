@@ -16,7 +16,8 @@ using namespace spool_format;
 
 namespace {
 
-constexpr std::size_t kFilesToSyncMax = 64;  // at once; each is an open file
+// Of an earlier run's, with one sync: some megabytes that are written again.
+constexpr std::size_t kLeftFilesMax = 8;
 
 }  // namespace
 
@@ -44,33 +45,47 @@ Result<void> SyncWork::run() {
     }
     // After the files: a name that lasts is one of bytes that do.
     if (done && directory_ != nullptr) done = directory_->sync_directory();
-    return done;
+    if (!left_) return done;
+    Result<void> left;
+    for (Left::File& of_earlier : left_->files) {
+        auto synced = of_earlier.file->write_again(0);
+        if (synced) synced = of_earlier.file->sync();
+        of_earlier.synced = synced.has_value();
+        if (!synced && left) left = std::move(synced);
+    }
+    left_->alone_failed = done && !left;
+    return done ? left : done;
 }
 
 Spool::Spool(Storage& storage, const SpoolOptions& options)
     : storage_(&storage), options_(options) {
-    randombytes_buf(&epoch_, sizeof epoch_);
+    begin_epoch();
     // With few large segments, dropping the oldest one when the spool is full would drop too much
     // at once.
     options_.segment_bytes = std::min(options_.segment_bytes, options_.bytes_max / 16);
 }
 
-std::uint64_t Spool::append(const SealedBatch& batch) {
-    return take(batch, {epoch_, next_number_++});
+void Spool::begin_epoch() {
+    randombytes_buf(&epoch_, sizeof epoch_);
+    next_number_ = 1;
 }
 
-bool Spool::append_earlier(const SealedBatch& batch, BatchNumber number) {
+std::uint64_t Spool::append(const SealedBatch& batch) {
+    return take(batch, {epoch_, next_number_++}, false);
+}
+
+bool Spool::append_earlier(const SealedBatch& batch, BatchNumber number, bool sent) {
     // Numbers of a run ascend: what lies below one that is known was sealed before it.
     const bool known =
         std::any_of(numbering_.ranges().begin(), numbering_.ranges().end(), [&](const auto& range) {
             return range.first.epoch == number.epoch && number.number < range.next;
         });
     if (known || number.number == 0 || number.number >= kSequencesEnd) return false;
-    take(batch, number);
+    take(batch, number, sent);
     return true;
 }
 
-std::uint64_t Spool::take(const SealedBatch& batch, BatchNumber number) {
+std::uint64_t Spool::take(const SealedBatch& batch, BatchNumber number, bool sent) {
     retry();
     Waiting next;
     next.sequence = next_sequence_++;
@@ -78,6 +93,7 @@ std::uint64_t Spool::take(const SealedBatch& batch, BatchNumber number) {
     next.samples = batch.body.sample_count;
     next.body = wire::encode_body(batch.body);
     next.schema = batch.schema;
+    next.sent = sent;
     numbering_.note(next.sequence, number);
     newest_ = next;
     ++stats_.batches;
@@ -366,7 +382,10 @@ std::vector<std::uint64_t> Spool::earlier_epochs() const {
     for (const Numbering::Range& range : numbering_.ranges()) {
         const std::uint64_t epoch = range.first.epoch;
         // A run has several ranges where some of its batches were lost.
-        if (epoch != epoch_ && (epochs.empty() || epochs.back() != epoch)) epochs.push_back(epoch);
+        if (epoch == epoch_ || std::find(epochs.begin(), epochs.end(), epoch) != epochs.end())
+            continue;
+        const auto held = next_held(range.from);
+        if (held && *held - range.from < range.next - range.first.number) epochs.push_back(epoch);
     }
     return epochs;
 }
@@ -500,17 +519,21 @@ SyncWork Spool::take_unsynced() {
 
 void Spool::sync_what_is_left(SyncWork& work) {
     std::erase_if(left_unsynced_, [&](const std::string& name) {
-        const bool gone =
-            std::none_of(segments_.begin(), segments_.end(),
-                         [&](const Segment& segment) { return segment.name == name; });
-        if (gone) return true;
-        auto file = work.files_.size() < kFilesToSyncMax
-                        ? storage_->open_append(name)
-                        : Result<std::unique_ptr<AppendFile>>(fail(Errc::limit, "more next time"));
-        if (file) work.files_.push_back(std::move(*file));
-        work.complete_ = work.complete_ && file.has_value();
-        return file.has_value();
+        return std::none_of(segments_.begin(), segments_.end(),
+                            [&](const Segment& segment) { return segment.name == name; });
     });
+    left_syncing_.reset();
+    if (left_unsynced_.empty()) return;
+    left_syncing_ = std::make_shared<SyncWork::Left>();
+    for (auto name =
+             left_unsynced_.rbegin();  // the newest first: the others are there, most likely
+         name != left_unsynced_.rend() && left_syncing_->files.size() < kLeftFilesMax; ++name) {
+        if (auto file = storage_->open_append(*name))
+            left_syncing_->files.push_back({*name, std::move(*file), false});
+    }
+    work.complete_ = left_syncing_->files.size() == left_unsynced_.size();
+    if (left_syncing_->files.empty()) left_syncing_.reset();  // the disk does not open them
+    work.left_ = left_syncing_;
 }
 
 void Spool::on_synced(const Result<void>& result) {
@@ -518,7 +541,12 @@ void Spool::on_synced(const Result<void>& result) {
         if (segment.name_state == Segment::Name::syncing)
             segment.name_state = result ? Segment::Name::settled : Segment::Name::new_one;
     }
+    const auto left = std::exchange(left_syncing_, nullptr);
+    for (const auto& file : left ? left->files : std::vector<SyncWork::Left::File>{}) {
+        if (file.synced) std::erase(left_unsynced_, file.name);
+    }
     if (result) return;
+    if (left && left->alone_failed) return note_disk_error(result.error());
     // After a failed fsync the kernel may have forgotten the dirty pages; what comes next goes to a
     // fresh file.
     note_disk_error(result.error());
