@@ -124,6 +124,7 @@ Result<std::optional<HeadJournal::Recovered>> HeadJournal::recover(
     }
     if (!recovered) return recovered;
     if (unset && of_this_boot && offset) rounds.shift_stamps(stamp_shift(*unset, *offset));
+    recovered->of_this_boot = of_this_boot;
     recovered->without_time = unset && !of_this_boot;
     recovered->batch = rounds.seal();
     return recovered;
@@ -201,7 +202,9 @@ Result<std::uint64_t> recover_head(Storage& storage, Spool& spool, std::string_v
         number = spool.number_before_version_3(number.number);
     }
     const SealedBatch& batch = *(*recovered)->batch;
-    if (!spool.append_earlier(batch, number)) return std::uint64_t{0};
+    // Of another boot: the power was cut, and the batch may have been sealed and sent since the
+    // disk was given what it has of it.
+    if (!spool.append_earlier(batch, number, !(*recovered)->of_this_boot)) return std::uint64_t{0};
     if (!(*recovered)->without_time) return std::uint64_t{batch.body.sample_count};
     spool.drop(spool.next_sequence() - 1, DropReason::clock_unset);
     return std::uint64_t{0};

@@ -52,6 +52,7 @@ class HeadJournal {
         BatchNumber number;                // of version 1: its sequence, and no epoch
         std::optional<SealedBatch> batch;  // nullopt: no whole round in it
         std::uint32_t version = 2;
+        bool of_this_boot = true;
         bool without_time =
             false;  // its stamps are of a clock that was not set, and will never be known
     };

@@ -16,7 +16,8 @@ using namespace spool_format;
 
 namespace {
 
-constexpr std::size_t kFilesToSyncMax = 64;  // at once; each is an open file
+// Of an earlier run's, with one sync: some megabytes that are written again.
+constexpr std::size_t kLeftFilesMax = 8;
 
 }  // namespace
 
@@ -44,33 +45,47 @@ Result<void> SyncWork::run() {
     }
     // After the files: a name that lasts is one of bytes that do.
     if (done && directory_ != nullptr) done = directory_->sync_directory();
-    return done;
+    if (!left_) return done;
+    Result<void> left;
+    for (Left::File& of_earlier : left_->files) {
+        auto synced = of_earlier.file->write_again(0);
+        if (synced) synced = of_earlier.file->sync();
+        of_earlier.synced = synced.has_value();
+        if (!synced && left) left = std::move(synced);
+    }
+    left_->alone_failed = done && !left;
+    return done ? left : done;
 }
 
 Spool::Spool(Storage& storage, const SpoolOptions& options)
     : storage_(&storage), options_(options) {
-    randombytes_buf(&epoch_, sizeof epoch_);
+    begin_epoch();
     // With few large segments, dropping the oldest one when the spool is full would drop too much
     // at once.
     options_.segment_bytes = std::min(options_.segment_bytes, options_.bytes_max / 16);
 }
 
-std::uint64_t Spool::append(const SealedBatch& batch) {
-    return take(batch, {epoch_, next_number_++});
+void Spool::begin_epoch() {
+    randombytes_buf(&epoch_, sizeof epoch_);
+    next_number_ = 1;
 }
 
-bool Spool::append_earlier(const SealedBatch& batch, BatchNumber number) {
+std::uint64_t Spool::append(const SealedBatch& batch) {
+    return take(batch, {epoch_, next_number_++}, false);
+}
+
+bool Spool::append_earlier(const SealedBatch& batch, BatchNumber number, bool sent) {
     // Numbers of a run ascend: what lies below one that is known was sealed before it.
     const bool known =
         std::any_of(numbering_.ranges().begin(), numbering_.ranges().end(), [&](const auto& range) {
             return range.first.epoch == number.epoch && number.number < range.next;
         });
     if (known || number.number == 0 || number.number >= kSequencesEnd) return false;
-    take(batch, number);
+    take(batch, number, sent);
     return true;
 }
 
-std::uint64_t Spool::take(const SealedBatch& batch, BatchNumber number) {
+std::uint64_t Spool::take(const SealedBatch& batch, BatchNumber number, bool sent) {
     retry();
     Waiting next;
     next.sequence = next_sequence_++;
@@ -78,6 +93,7 @@ std::uint64_t Spool::take(const SealedBatch& batch, BatchNumber number) {
     next.samples = batch.body.sample_count;
     next.body = wire::encode_body(batch.body);
     next.schema = batch.schema;
+    next.sent = sent;
     numbering_.note(next.sequence, number);
     newest_ = next;
     ++stats_.batches;
@@ -197,32 +213,58 @@ void Spool::make_room(std::uint64_t bytes) {
             close_segment();
             if (segments_.empty()) return;
         }
-        for (const Entry& entry : segments_.front().entries) {
+        const std::size_t index = segment_to_drop();
+        if (segments_[index].part_unread) count_unread(segments_[index]);
+        for (const Entry& entry : segments_[index].entries) {
             if (entry.acked) continue;
             stats_.dropped_samples[static_cast<std::size_t>(DropReason::spool_full)] +=
                 entry.samples;
             stats_.dropped_batches += 1 + entry.merged;
             --stats_.batches;
         }
-        remove_segment(0);
+        remove_segment(index);
     }
+}
+
+// The oldest. One that could not be read to its end only when there is nothing else but what is
+// being written: the next start may read it.
+std::size_t Spool::segment_to_drop() const {
+    const auto closed = std::prev(segments_.end());
+    const auto whole = std::find_if(segments_.begin(), closed,
+                                    [](const Segment& segment) { return !segment.part_unread; });
+    return whole == closed ? 0 : static_cast<std::size_t>(whole - segments_.begin());
+}
+
+// What lies behind the place where the disk gave no more, now that it goes: its batches, if they
+// can be read after all; the bytes, if they cannot.
+void Spool::count_unread(const Segment& segment) {
+    const std::uint64_t known = segment.entries.empty() ? 0 : segment.entries.back().sequence;
+    std::uint64_t end_offset = kSegmentHeaderBytes;
+    (void)scan_segment(*storage_, segment.name, kFormat, [&](const Record& record) {
+        end_offset = record.end_offset;
+        const auto batch = read_batch(record);
+        if (!batch || batch->sequence <= known) return;
+        const auto body = wire::decode_body(batch->body, wire::Limits{});
+        if (!body) return;
+        const auto range = wire::range_of(*body, batch->number_in_epoch());
+        stats_.dropped_samples[static_cast<std::size_t>(DropReason::corrupt)] += body->sample_count;
+        stats_.dropped_batches += range ? range->last - range->first + 1 : 1;
+    });
+    stats_.torn_bytes += segment.bytes - std::min(segment.bytes, end_offset);
 }
 
 void Spool::remove_segment(std::size_t index) {
     Segment& segment = segments_[index];
     if (reader_ && reader_->name == segment.name) reader_.reset();
-    if (!segment.part_unread) {
-        if (auto removed = storage_->remove(segment.name); !removed)
-            note_disk_error(removed.error());
-    }
+    if (auto removed = storage_->remove(segment.name); !removed) note_disk_error(removed.error());
     stats_.bytes -= segment.bytes;
     segments_.erase(segments_.begin() + static_cast<std::ptrdiff_t>(index));
 }
 
-// The last segment stays: it is being written.
+// The last segment stays: it is being written. So does one of which a part is not known.
 void Spool::remove_acked_segments() {
     for (std::size_t i = 0; i + 1 < segments_.size();) {
-        if (segments_[i].held == 0) {
+        if (segments_[i].held == 0 && !segments_[i].part_unread) {
             if (i > 0) keep_notes_of(segments_[i].name);
             remove_segment(i);
         } else {
@@ -340,7 +382,10 @@ std::vector<std::uint64_t> Spool::earlier_epochs() const {
     for (const Numbering::Range& range : numbering_.ranges()) {
         const std::uint64_t epoch = range.first.epoch;
         // A run has several ranges where some of its batches were lost.
-        if (epoch != epoch_ && (epochs.empty() || epochs.back() != epoch)) epochs.push_back(epoch);
+        if (epoch == epoch_ || std::find(epochs.begin(), epochs.end(), epoch) != epochs.end())
+            continue;
+        const auto held = next_held(range.from);
+        if (held && *held - range.from < range.next - range.first.number) epochs.push_back(epoch);
     }
     return epochs;
 }
@@ -474,17 +519,21 @@ SyncWork Spool::take_unsynced() {
 
 void Spool::sync_what_is_left(SyncWork& work) {
     std::erase_if(left_unsynced_, [&](const std::string& name) {
-        const bool gone =
-            std::none_of(segments_.begin(), segments_.end(),
-                         [&](const Segment& segment) { return segment.name == name; });
-        if (gone) return true;
-        auto file = work.files_.size() < kFilesToSyncMax
-                        ? storage_->open_append(name)
-                        : Result<std::unique_ptr<AppendFile>>(fail(Errc::limit, "more next time"));
-        if (file) work.files_.push_back(std::move(*file));
-        work.complete_ = work.complete_ && file.has_value();
-        return file.has_value();
+        return std::none_of(segments_.begin(), segments_.end(),
+                            [&](const Segment& segment) { return segment.name == name; });
     });
+    left_syncing_.reset();
+    if (left_unsynced_.empty()) return;
+    left_syncing_ = std::make_shared<SyncWork::Left>();
+    for (auto name =
+             left_unsynced_.rbegin();  // the newest first: the others are there, most likely
+         name != left_unsynced_.rend() && left_syncing_->files.size() < kLeftFilesMax; ++name) {
+        if (auto file = storage_->open_append(*name))
+            left_syncing_->files.push_back({*name, std::move(*file), false});
+    }
+    work.complete_ = left_syncing_->files.size() == left_unsynced_.size();
+    if (left_syncing_->files.empty()) left_syncing_.reset();  // the disk does not open them
+    work.left_ = left_syncing_;
 }
 
 void Spool::on_synced(const Result<void>& result) {
@@ -492,7 +541,12 @@ void Spool::on_synced(const Result<void>& result) {
         if (segment.name_state == Segment::Name::syncing)
             segment.name_state = result ? Segment::Name::settled : Segment::Name::new_one;
     }
+    const auto left = std::exchange(left_syncing_, nullptr);
+    for (const auto& file : left ? left->files : std::vector<SyncWork::Left::File>{}) {
+        if (file.synced) std::erase(left_unsynced_, file.name);
+    }
     if (result) return;
+    if (left && left->alone_failed) return note_disk_error(result.error());
     // After a failed fsync the kernel may have forgotten the dirty pages; what comes next goes to a
     // fresh file.
     note_disk_error(result.error());

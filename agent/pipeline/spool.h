@@ -61,7 +61,7 @@ struct SpoolStats {
     std::uint64_t bytes = 0;    // of the files
     std::uint64_t memory_batches = 0;
     std::uint64_t memory_bytes = 0;
-    std::uint64_t torn_bytes = 0;       // cut off at open
+    std::uint64_t torn_bytes = 0;       // cut off at open, or unreadable when it was dropped
     std::uint64_t disk_errors = 0;      // refused writes and syncs
     std::uint64_t dropped_batches = 0;  // those that no collector refused
     std::uint64_t dropped_samples[kDropReasons] = {};
@@ -73,15 +73,28 @@ struct SpoolStats {
 // Spool::on_synced.
 class SyncWork {
   public:
-    bool empty() const { return files_.empty() && directory_ == nullptr; }
-    // False while the disk does not let files be synced that an earlier run left.
+    bool empty() const { return files_.empty() && directory_ == nullptr && !left_; }
+    // False while there are more files to be synced that an earlier run left.
     bool complete() const { return complete_; }
     Result<void> run();
 
   private:
     friend class Spool;
+    // Files that an earlier run left. A sync that it failed, or that failed since, may have left
+    // pages that only seem to be on the disk, so they are written again before they are synced.
+    struct Left {
+        struct File {
+            std::string name;
+            std::shared_ptr<AppendFile> file;
+            bool synced = false;
+        };
+        std::vector<File> files;
+        bool alone_failed = false;  // everything else was synced
+    };
+
     Storage* directory_ = nullptr;                    // names changed since it was synced
     std::vector<std::shared_ptr<AppendFile>> files_;  // shared: a segment may be closed meanwhile
+    std::shared_ptr<Left> left_;                      // shared with the spool
     bool complete_ = true;
 };
 
@@ -118,6 +131,8 @@ class Spool {
 
     // This run's.
     std::uint64_t epoch() const { return epoch_; }
+    // Draws another one for what is appended from now on: this run's numbers are not its alone.
+    void begin_epoch();
     std::uint64_t next_sequence() const { return next_sequence_; }
     // What the next batch will be called.
     BatchNumber next_number() const { return {epoch_, next_number_}; }
@@ -128,7 +143,7 @@ class Spool {
     bool knows_epoch(std::uint64_t epoch) const {
         return epoch == epoch_ || numbering_.knows(epoch);
     }
-    // Of earlier runs of which there were batches when it was opened, the oldest first.
+    // Of earlier runs of which it holds batches, the one with the oldest batch first.
     std::vector<std::uint64_t> earlier_epochs() const;
     // The lowest number of this run that stands for something held; the next one when there is
     // none.
@@ -136,9 +151,9 @@ class Spool {
 
     // Takes the batch and returns its sequence. Never fails: what the disk refuses waits in memory.
     std::uint64_t append(const SealedBatch& batch);
-    // One that an earlier run had begun, before any other is appended. False when it is known
-    // already.
-    bool append_earlier(const SealedBatch& batch, BatchNumber number);
+    // One that an earlier run had begun, before any other is appended. `sent`: that run may have
+    // sent it. False when it is known already.
+    bool append_earlier(const SealedBatch& batch, BatchNumber number, bool sent);
     // Of batches that were written before version 3.
     BatchNumber number_before_version_3(std::uint64_t sequence) const;
     // Tries to write what waits in memory.
@@ -182,11 +197,11 @@ class Spool {
     struct Segment {
         std::string name;
         std::uint64_t base = 0;
-        std::uint64_t bytes = 0;
+        std::uint64_t bytes = 0;         // of the file
         std::size_t held = 0;            // entries not acked
         std::uint32_t resolution_s = 0;  // thinned to, or in vain
         std::uint32_t version = 0;       // of the file that an earlier run left
-        bool part_unread = false;        // the disk did not give all of it: not to be removed
+        bool part_unread = false;        // the disk did not give all of it: stays as it is
         // Since its file was replaced, its name: not synced, being synced, synced.
         enum class Name : std::uint8_t { settled, new_one, syncing } name_state = Name::settled;
         std::vector<Entry> entries;  // by sequence
@@ -213,13 +228,13 @@ class Spool {
     Result<void> load_earlier_epoch();
     void sync_what_is_left(SyncWork& work);
     void cut_off_tail(const std::string& name, const SegmentScan& scan);
-    void sync_what_was_left();
+    void note_what_was_left();
     void go_on_with_last_segment();
     struct Noted;  // acknowledgements and sendings that the segments tell of
     // `next_base`: of the segment after it, whose numbers it cannot hold.
     Result<void> load_segment(const std::string& name, std::uint64_t next_base, Noted& noted);
 
-    std::uint64_t take(const SealedBatch& batch, BatchNumber number);
+    std::uint64_t take(const SealedBatch& batch, BatchNumber number, bool sent);
     // The oldest sequence that stands for something held: a thinned batch stands for several.
     std::optional<std::uint64_t> first_unacked() const;
     bool write(const Waiting& batch);
@@ -229,6 +244,8 @@ class Spool {
     void keep_in_memory(Waiting batch);
     void note_disk_error(const Error& error);
     void make_room(std::uint64_t bytes);
+    std::size_t segment_to_drop() const;
+    void count_unread(const Segment& segment);
     void remove_segment(std::size_t index);
     void remove_acked_segments();
     void keep_notes_of(const std::string& name);
@@ -254,7 +271,8 @@ class Spool {
     bool writer_dirty_ = false;
     bool directory_dirty_ = false;
     std::vector<std::shared_ptr<AppendFile>> unsynced_;  // of closed segments
-    std::vector<std::string> left_unsynced_;             // by an earlier run; the disk refused
+    std::vector<std::string> left_unsynced_;             // by an earlier run
+    std::shared_ptr<SyncWork::Left> left_syncing_;       // of these, those under way
     std::deque<Waiting> memory_;  // by sequence, all newer than what is on disk
     // The last batch appended, which is what is sent next as a rule, and its schema.
     Waiting newest_;

@@ -56,21 +56,19 @@ Result<Spool> Spool::open(Storage& storage, const SpoolOptions& options) {
     for (const std::uint64_t sequence : noted.acked)
         spool.forget(sequence);
     spool.remove_acked_segments();
-    spool.sync_what_was_left();
     spool.go_on_with_last_segment();
+    spool.note_what_was_left();
     return spool;
 }
 
 // A killed run may have left its last writes in the page cache alone, of several segments when a
-// sync was slow. Nobody else would ever sync the closed ones.
-void Spool::sync_what_was_left() {
+// sync was slow. Nobody else would ever sync the closed ones. That takes a worker's time, not the
+// start's (take_unsynced). What the disk does not let be read cannot be written again either.
+void Spool::note_what_was_left() {
     directory_dirty_ = !segments_.empty();
     for (const Segment& segment : segments_) {
-        auto file = storage_->open_append(segment.name);
-        const auto synced = file ? (*file)->sync() : Result<void>(fail(std::move(file).error()));
-        if (synced) continue;
-        note_disk_error(synced.error());
-        left_unsynced_.push_back(segment.name);
+        const bool is_written = writer_ && &segment == &segments_.back();
+        if (!is_written && !segment.part_unread) left_unsynced_.push_back(segment.name);
     }
 }
 
@@ -202,7 +200,9 @@ Result<void> Spool::load_segment(const std::string& name, std::uint64_t next_bas
         next_sequence_ = std::max(next_sequence_, segment.base);
         // Whatever else it holds, its sequences are not given again.
         if (next_base == kSequencesEnd) next_sequence_ += kUnreadSequencesMax;
-        if (segment.entries.empty()) return {};
+        // max_size is of what the files take, read or not.
+        if (auto file = storage_->open_append(name))
+            segment.bytes = std::max(segment.bytes, (*file)->size_bytes());
     }
     segment.held = segment.entries.size();
     segment.resolution_s = 0xFFFF;

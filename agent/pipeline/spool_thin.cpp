@@ -232,7 +232,8 @@ std::size_t Spool::segment_to_thin(std::uint32_t resolution_s) const {
     if (finer_bytes <= kFineShare * static_cast<double>(options_.bytes_max)) return none;
     const std::size_t closed = writer_ ? segments_.size() - 1 : segments_.size();
     for (std::size_t i = 0; i < closed; ++i) {
-        if (is_finer(segments_[i]) && segments_[i].held > 0) return i;
+        // What could not be read of a segment would not be in the file that takes its place.
+        if (is_finer(segments_[i]) && segments_[i].held > 0 && !segments_[i].part_unread) return i;
     }
     return none;
 }

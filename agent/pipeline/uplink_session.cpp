@@ -63,12 +63,8 @@ void UplinkSession::say_hello(UplinkActions& actions) {
     hello.epoch = spool_->epoch();
     hello.next_sequence = spool_->next_number().number;
     hello.first_unacked = spool_->first_unacked_number();
-    hello.earlier_epochs = spool_->earlier_epochs();
-    // The newest, if there are so many: what is older can hardly have been sent and not
-    // acknowledged.
-    const std::size_t named_max = limits_.epochs_per_hello;
-    if (auto& epochs = hello.earlier_epochs; epochs.size() > named_max)
-        epochs.erase(epochs.begin(), epochs.end() - static_cast<std::ptrdiff_t>(named_max));
+    named_ = epochs_to_name();
+    hello.earlier_epochs = named_;
     hello.dropped_batches = spool_->stats().dropped_batches;
     hello.schema_hash = schema_hash_;
     hello.boot_id = identity_.boot_id;
@@ -78,6 +74,19 @@ void UplinkSession::say_hello(UplinkActions& actions) {
     hello.mono_ms = in_ms(greeted_at_);
     hello.can_wait = true;
     actions.send.push_back(wire::encode(hello));
+}
+
+// The oldest, which are sent first; the others when these are drained.
+std::vector<std::uint64_t> UplinkSession::epochs_to_name() const {
+    std::vector<std::uint64_t> epochs = spool_->earlier_epochs();
+    epochs.resize(std::min(epochs.size(), limits_.epochs_per_hello));
+    return epochs;
+}
+
+bool UplinkSession::is_named(std::uint64_t sequence) const {
+    const std::uint64_t epoch = spool_->number_of(sequence).epoch;
+    return epoch == spool_->epoch() ||
+           std::find(named_.begin(), named_.end(), epoch) != named_.end();
 }
 
 UplinkActions UplinkSession::on_message(std::string_view bytes) {
@@ -108,8 +117,11 @@ void UplinkSession::on(const wire::Welcome& welcome, UplinkActions& actions) {
     const std::uint64_t next = spool_->next_number().number;
     for (const wire::SequenceRange& range : welcome.durable) {
         if (range.last < next) continue;
-        end("the collector claims sequence numbers that were never given",
-            jittered(kRefusedBackoff), actions);
+        // A copy of this machine went on from the same memory, or the collector errs. Neither is
+        // mended by waiting; a new epoch is nobody else's.
+        end("the collector claims sequence numbers that were never given", next_backoff(), actions);
+        actions.try_another = true;
+        spool_->begin_epoch();
         return;
     }
     for (const wire::SequenceRange& range : welcome.durable)
@@ -323,6 +335,14 @@ void UplinkSession::pump(UplinkActions& actions) {
         if (now < backlog_paused_until_ || backlog_in_flight_ >= backlog_share) return;
         const auto old = next_to_send(backlog_next_);
         if (!old || *old >= live_from_) return;
+        if (!is_named(*old)) {
+            // The collector may not remember what it has of that epoch until it is named, which it
+            // is when those before it are drained.
+            if (backlog_in_flight_ > 0 || epochs_to_name() == named_) return;
+            hellos_ = 0;
+            say_hello(actions);
+            return;
+        }
         if (!spool_->sendable(*old)) return;
         backlog_next_ = *old + 1;
         send_batch(*old, true, actions);

@@ -94,6 +94,9 @@ class UplinkSession {
     using InFlight = std::map<std::uint64_t, Sent>;  // by the spool's sequence
 
     void say_hello(UplinkActions& actions);
+    std::vector<std::uint64_t> epochs_to_name() const;
+    // Of the present epoch, or one that the last Hello named.
+    bool is_named(std::uint64_t sequence) const;
     void on(const wire::Welcome& welcome, UplinkActions& actions);
     void on(const wire::Ack& ack, UplinkActions& actions);
     void on(const wire::Reject& reject, UplinkActions& actions);
@@ -132,6 +135,7 @@ class UplinkSession {
     std::size_t backlog_in_flight_ = 0;
     std::size_t bytes_in_flight_ = 0;
     bool hello_is_old_ = false;             // the identity changed since it was said
+    std::vector<std::uint64_t> named_;      // earlier epochs, by the last Hello
     std::set<std::uint64_t> schemas_owed_;  // asked for before any batch had them
     InFlight in_flight_;
 };

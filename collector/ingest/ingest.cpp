@@ -12,6 +12,10 @@ namespace {
 // Agents make one batch a second at most, and their spools are not thought to hold more than this.
 constexpr double kLossesPerSecond = 1;
 constexpr double kLossesMax = 31 * 86'400;
+// No agent comes so far within an epoch, and ranges of such numbers stay small when encoded.
+constexpr std::uint64_t kSequencesEnd = std::uint64_t{1} << 48U;
+// In all; what an agent is not told it sends once more.
+constexpr std::size_t kRangesPerWelcome = 1'000;
 // As much as fits a double exactly: no more can be believed anyway.
 constexpr std::uint64_t kLossClaimMax = std::uint64_t{1} << 52;
 // A host changes its key once in its life or once a day; a few more while somebody tries it out.
@@ -169,8 +173,8 @@ void Ingest::handle(std::string_view connection, std::string_view host, const wi
 
     std::vector<std::uint64_t> epochs = {hello.epoch};
     epochs.insert(epochs.end(), hello.earlier_epochs.begin(), hello.earlier_epochs.end());
+    log_.keep_epochs(host, epochs);
     if (hello.protocol_version >= 2) {
-        log_.keep_epochs(host, epochs);
         count_losses(host, state, hello.dropped_batches);
     } else if (const SequenceSet* known = log_.book().find(host, hello.epoch);
                known != nullptr && hello.first_unacked > 1) {
@@ -181,24 +185,18 @@ void Ingest::handle(std::string_view connection, std::string_view host, const wi
     // from an agent that a crash made forget them either: it would give them to other batches,
     // which would be taken for duplicates. So it hears of them when they are durable, or gone.
     std::erase_if(waiting_hellos_, [&](const WaitingHello& other) { return other.host == host; });
-    WaitingHello waiting{0, std::string(connection), std::string(host), std::move(epochs)};
-    if (must_wait(waiting)) {
+    WaitingHello waiting{std::string(connection), std::string(host), std::move(epochs)};
+    if (must_wait(host, log_.durable_position())) {
         waiting_hellos_.push_back(std::move(waiting));
     } else {
         welcome(connection, host, waiting.epochs, out);
     }
 }
 
-// Whether there are batches of its epochs that are not durable, and until where.
-bool Ingest::must_wait(WaitingHello& hello) const {
-    const LogPosition before = hello.position;
-    for (const PendingAck& pending : pending_acks_) {
-        if (std::find(hello.epochs.begin(), hello.epochs.end(), pending.epoch) !=
-            hello.epochs.end()) {
-            hello.position = std::max(hello.position, pending.position);
-        }
-    }
-    return hello.position > before;
+// Whether there are batches of the host that are not durable.
+bool Ingest::must_wait(std::string_view host, LogPosition durable) const {
+    const auto last = last_pending_.find(host);
+    return last != last_pending_.end() && last->second > durable;
 }
 
 void Ingest::welcome(std::string_view connection, std::string_view host,
@@ -207,7 +205,7 @@ void Ingest::welcome(std::string_view connection, std::string_view host,
     welcome.collector_version = RIDGELINE_VERSION;
     welcome.credit = limits_.credit;
     welcome.server_wall_ms = to_unix_ms(clock_.wall_now());
-    std::size_t room = limits_.wire.ranges_per_welcome;
+    std::size_t room = kRangesPerWelcome;
     for (const std::uint64_t epoch : epochs) {
         const SequenceSet* known = log_.book().find(host, epoch);
         if (known == nullptr) continue;
@@ -355,6 +353,10 @@ void Ingest::handle(std::string_view connection, std::string_view host, const wi
     if (!body) return refuse_unless_postponed(body.error());
     const auto range = wire::range_of(*body, batch.sequence);
     if (!range) return refuse_unless_postponed(range.error());
+    if (range->last >= kSequencesEnd) {
+        return refuse_unless_postponed(
+            {Errc::limit, 0, "the batch's number is higher than any agent comes"});
+    }
     if (log_.contains(host, batch.epoch, *range)) {
         ++stats_.duplicates;
         ++state.duplicates;
@@ -417,6 +419,7 @@ void Ingest::handle(std::string_view connection, std::string_view host, const wi
             state.last_sample_ms = std::max(state.last_sample_ms, group.timestamps_ms.back());
         }
     }
+    last_pending_.insert_or_assign(std::string(host), log_.end_position());
     pending_acks_.push_back({log_.end_position(), std::string(connection), batch.epoch, *range});
 }
 
@@ -465,10 +468,9 @@ void Ingest::on_durable(LogPosition position, Replies& out) {
         }
         pending_acks_.pop_front();
     }
-    std::erase_if(waiting_hellos_, [&](WaitingHello& hello) {
-        if (hello.position > position) return false;
-        // A batch that was under way came in after Hello: waited for as well.
-        if (must_wait(hello)) return false;
+    if (pending_acks_.empty()) last_pending_.clear();
+    std::erase_if(waiting_hellos_, [&](const WaitingHello& hello) {
+        if (must_wait(hello.host, position)) return false;
         if (peers_.contains(hello.connection))
             welcome(hello.connection, hello.host, hello.epochs, out);
         return true;
@@ -477,8 +479,7 @@ void Ingest::on_durable(LogPosition position, Replies& out) {
 
 void Ingest::on_sync_failed() {
     pending_acks_.clear();
-    for (WaitingHello& hello : waiting_hellos_)
-        hello.position = 0;
+    last_pending_.clear();
 }
 
 bool Ingest::connected(std::string_view host) const {

@@ -148,8 +148,8 @@ class Ingest {
         std::uint64_t epoch;
         wire::SequenceRange range;  // acked by its last
     };
+    // Its Welcome waits until all batches of its host are durable.
     struct WaitingHello {
-        LogPosition position;  // its Welcome waits for the log to be durable up to there
         std::string connection;
         std::string host;
         std::vector<std::uint64_t> epochs;  // the present one first
@@ -178,7 +178,7 @@ class Ingest {
     bool postponed(std::string_view connection, std::string_view host, const wire::Batch& batch,
                    Replies& out);
     void count_losses(std::string_view host, HostState& state, std::uint64_t lost);
-    bool must_wait(WaitingHello& hello) const;
+    bool must_wait(std::string_view host, LogPosition durable) const;
     InFlightAllowance allowance() const;
     Account& account(std::string_view host);
     bool times_are_plausible(const SampleBlock& block) const;
@@ -196,8 +196,10 @@ class Ingest {
     std::map<std::string, std::string, std::less<>> connections_;  // by host
     SchemaPool schema_pool_;
     std::map<std::string, std::list<ListedSchema>, std::less<>>
-        schemas_;                               // by host, the last used first
-    std::deque<PendingAck> pending_acks_;       // ascending by position
+        schemas_;                          // by host, the last used first
+    std::deque<PendingAck> pending_acks_;  // ascending by position
+    // By host, the position of its last one.
+    std::map<std::string, LogPosition, std::less<>> last_pending_;
     std::vector<WaitingHello> waiting_hellos_;  // one a host at most
 };
 

@@ -36,6 +36,9 @@ wire::Limits recovery_limits() {
     return limits;
 }
 
+// How much of the book a snapshot record holds: there is room for its time, too.
+constexpr std::size_t kBookPartBytes = kRecordBytesMax - 64;
+
 // When the segment was begun: its first record says so.
 Result<std::int64_t> created_ms(SegmentReader& reader) {
     RL_ASSIGN_OR_RETURN(const auto first, next_sound(reader));
@@ -43,6 +46,17 @@ Result<std::int64_t> created_ms(SegmentReader& reader) {
         return kUnknownMs;
     const auto snapshot = decode_snapshot(as_text(first->payload));
     return snapshot ? snapshot->created_ms : kUnknownMs;
+}
+
+// Whether all of its snapshot is there: what follows it says what was durable, since version 2.
+Result<bool> has_whole_snapshot(SegmentReader& reader) {
+    if (reader.version() < 2) return true;
+    for (;;) {
+        RL_ASSIGN_OR_RETURN(const auto record, next_sound(reader));
+        if (!record) return false;
+        if (record->type != static_cast<std::uint8_t>(LogRecordType::snapshot))
+            return record->type == static_cast<std::uint8_t>(LogRecordType::durable);
+    }
 }
 
 }  // namespace
@@ -99,7 +113,11 @@ Result<void> Log::find_segments() {
             if (name == found.back()) RL_TRY(storage_.remove(name));
             continue;
         }
-        RL_ASSIGN_OR_RETURN(const std::int64_t created, created_ms(*reader));
+        RL_ASSIGN_OR_RETURN(std::int64_t created, created_ms(*reader));
+        if (name == found.back()) {
+            RL_ASSIGN_OR_RETURN(const bool whole, has_whole_snapshot(*reader));
+            if (!whole) created = kUnknownMs;
+        }
         segments_.push_back({name, reader->base(), 0, created});
     }
     // Begun, but killed before the snapshot was in it: it holds nothing, and to go on in it would
@@ -132,8 +150,10 @@ void Log::recall(const Record& record, bool believe_snapshot) {
     switch (static_cast<LogRecordType>(record.type)) {
         case LogRecordType::snapshot:
             if (const auto snapshot = decode_snapshot(payload); snapshot && believe_snapshot) {
-                if (auto book = SequenceBook::decode(snapshot->book)) book_ = std::move(*book);
+                if (record.offset == kSegmentHeaderBytes) book_ = SequenceBook{};
+                if (auto book = SequenceBook::decode(snapshot->book)) book_.add(std::move(*book));
             }
+            context_bytes_ += record.payload.size();
             break;
         case LogRecordType::host:
             context_bytes_ += record.payload.size();
@@ -204,8 +224,11 @@ Result<void> Log::begin_segment() {
     segments_.push_back({writer.name(), end_, end_ + writer.size_bytes(), now_ms});
     end_ += writer.size_bytes();
     writer_ = std::move(writer);
-    const std::string book = book_.encode();
-    auto written = write(LogRecordType::snapshot, encode_record(SnapshotRecord{now_ms, book}));
+    Result<void> written;
+    for (const std::string& part : book_.encode(kBookPartBytes)) {
+        if (written)
+            written = write(LogRecordType::snapshot, encode_record(SnapshotRecord{now_ms, part}));
+    }
     if (written) written = note_durable();
     if (!written) {
         // Without its snapshot a segment must not be gone on with: the next append begins it anew.
@@ -227,7 +250,8 @@ Result<void> Log::write(LogRecordType type, std::string_view payload) {
     RL_TRY(writer_->append(static_cast<std::uint8_t>(type), as_bytes(payload)));
     end_ = writer_->base() + writer_->size_bytes();
     segments_.back().end = end_;
-    if (type == LogRecordType::host || type == LogRecordType::schema)
+    if (type == LogRecordType::host || type == LogRecordType::schema ||
+        type == LogRecordType::snapshot)
         context_bytes_ += payload.size();
     return {};
 }

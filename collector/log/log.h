@@ -167,7 +167,7 @@ class Log {
     std::map<std::string, HostInfo, std::less<>> hosts_;
     std::set<std::string, std::less<>> hosts_written_;                 // in the active segment
     std::set<std::pair<std::string, std::uint64_t>> schemas_written_;  // in the active segment
-    std::uint64_t context_bytes_ = 0;  // of host and schema records in the active segment
+    std::uint64_t context_bytes_ = 0;  // of what the active segment repeats
     std::map<std::string, LogPosition> holds_;
     LogStats stats_;
     std::string trouble_;

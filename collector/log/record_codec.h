@@ -2,7 +2,7 @@
 // are length-prefixed.
 //
 //   1 snapshot  varint created_ms, then the encoded SequenceBook: what was in the log when the
-//               segment was begun
+//               segment was begun; several, each of other hosts, when one would be too large
 //   2 host      what the host said of itself; before its first batch in each segment and whenever
 //               it changes
 //   3 schema    host, varint hash, encoded schema; before its first batch in each segment

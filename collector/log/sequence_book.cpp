@@ -73,18 +73,38 @@ bool SequenceBook::contains(std::string_view host, std::uint64_t epoch,
 const SequenceSet* SequenceBook::find(std::string_view host, std::uint64_t epoch) const {
     const auto it = hosts_.find(host);
     if (it == hosts_.end()) return nullptr;
-    for (const Epoch& entry : it->second) {
+    for (const Epoch& entry : it->second.epochs) {
         if (entry.epoch == epoch) return &entry.set;
     }
     return nullptr;
 }
 
-void SequenceBook::insert(std::string_view host, std::uint64_t epoch, wire::SequenceRange range) {
-    auto& epochs = hosts_.try_emplace(std::string(host)).first->second;
+bool SequenceBook::Host::names(std::uint64_t epoch) const {
+    return std::find(named.begin(), named.end(), epoch) != named.end();
+}
+
+void SequenceBook::Host::give_up_ranges() {
+    std::size_t count = 0;
+    for (const Epoch& entry : epochs)
+        count += entry.set.range_count();
+    for (; count > kRangesPerHost; --count) {
+        std::max_element(epochs.begin(), epochs.end(), [](const Epoch& a, const Epoch& b) {
+            return a.set.range_count() < b.set.range_count();
+        })->set.drop_lowest();
+    }
+}
+
+void SequenceBook::insert(std::string_view name, std::uint64_t epoch, wire::SequenceRange range) {
+    Host& host = hosts_.try_emplace(std::string(name)).first->second;
+    auto& epochs = host.epochs;
     auto it = std::find_if(epochs.begin(), epochs.end(),
                            [&](const Epoch& e) { return e.epoch == epoch; });
     if (it == epochs.end()) {
-        if (epochs.size() == kEpochsPerHost) epochs.erase(epochs.begin());
+        if (epochs.size() == kEpochsPerHost) {
+            // There is one: no Hello can name so many.
+            epochs.erase(std::find_if(epochs.begin(), epochs.end(),
+                                      [&](const Epoch& e) { return !host.names(e.epoch); }));
+        }
         epochs.push_back({epoch, {}});
         it = std::prev(epochs.end());
     } else if (it != std::prev(epochs.end())) {
@@ -92,50 +112,72 @@ void SequenceBook::insert(std::string_view host, std::uint64_t epoch, wire::Sequ
         it = std::prev(epochs.end());
     }
     it->set.insert_range(range);
+    host.give_up_ranges();
 }
 
-void SequenceBook::keep(std::string_view host, const std::vector<std::uint64_t>& epochs) {
-    const auto it = hosts_.find(host);
-    if (it == hosts_.end()) return;
-    const auto unnamed = [&](const Epoch& entry) {
-        return std::find(epochs.begin(), epochs.end(), entry.epoch) == epochs.end();
-    };
-    auto& known = it->second;
-    const auto named = std::stable_partition(known.begin(), known.end(), unnamed);
+void SequenceBook::keep(std::string_view name, const std::vector<std::uint64_t>& epochs) {
+    Host& host = hosts_.try_emplace(std::string(name)).first->second;
+    host.named = epochs;
+    host.named.resize(std::min(epochs.size(), kEpochsPerHost - kUnnamedEpochs));
+    auto& known = host.epochs;
+    const auto named = std::stable_partition(
+        known.begin(), known.end(), [&](const Epoch& entry) { return !host.names(entry.epoch); });
     const auto others = static_cast<std::size_t>(named - known.begin());
     if (others > kUnnamedEpochs)
         known.erase(known.begin(),
                     known.begin() + static_cast<std::ptrdiff_t>(others - kUnnamedEpochs));
 }
 
-void SequenceBook::erase(std::string_view host, std::uint64_t epoch, wire::SequenceRange range) {
-    const auto it = hosts_.find(host);
+void SequenceBook::erase(std::string_view name, std::uint64_t epoch, wire::SequenceRange range) {
+    const auto it = hosts_.find(name);
     if (it == hosts_.end()) return;
-    for (Epoch& entry : it->second) {
+    for (Epoch& entry : it->second.epochs) {
         if (entry.epoch == epoch) entry.set.erase_range(range);
     }
+    it->second.give_up_ranges();  // what is cut out of the middle of one leaves two
 }
 
-std::string SequenceBook::encode() const {
+std::string SequenceBook::encode(std::string_view name, const Host& host) {
     std::string out;
-    wire::put_varint(out, hosts_.size());
-    for (const auto& [host, epochs] : hosts_) {
-        wire::put_varint(out, host.size());
-        out += host;
-        wire::put_varint(out, epochs.size());
-        for (const Epoch& entry : epochs) {
-            wire::put_varint(out, entry.epoch);
-            const auto ranges = entry.set.ranges();
-            wire::put_varint(out, ranges.size());
-            std::uint64_t previous = 0;
-            for (const auto& range : ranges) {
-                wire::put_varint(out, range.first - previous);
-                wire::put_varint(out, range.last - range.first);
-                previous = range.last;
-            }
+    wire::put_varint(out, name.size());
+    out += name;
+    wire::put_varint(out, host.epochs.size());
+    for (const Epoch& entry : host.epochs) {
+        wire::put_varint(out, entry.epoch);
+        const auto ranges = entry.set.ranges();
+        wire::put_varint(out, ranges.size());
+        std::uint64_t previous = 0;
+        for (const auto& range : ranges) {
+            wire::put_varint(out, range.first - previous);
+            wire::put_varint(out, range.last - range.first);
+            previous = range.last;
         }
     }
     return out;
+}
+
+std::vector<std::string> SequenceBook::encode(std::size_t part_bytes_max) const {
+    std::vector<std::string> parts;
+    std::string part;
+    std::size_t in_part = 0;
+    const auto end_part = [&] {
+        std::string whole;
+        wire::put_varint(whole, in_part);
+        parts.push_back(whole + part);
+        part.clear();
+        in_part = 0;
+    };
+    constexpr std::size_t kCountBytesMax = 10;
+    for (const auto& [name, host] : hosts_) {
+        if (host.epochs.empty()) continue;  // it named some, and none has a batch
+        const std::string encoded = encode(name, host);
+        if (in_part > 0 && part.size() + encoded.size() + kCountBytesMax > part_bytes_max)
+            end_part();
+        part += encoded;
+        ++in_part;
+    }
+    if (in_part > 0 || parts.empty()) end_part();
+    return parts;
 }
 
 namespace {
@@ -176,13 +218,14 @@ Result<SequenceBook> SequenceBook::decode(std::string_view in) {
         in.remove_prefix(static_cast<std::size_t>(*length));
         const auto epoch_count = wire::take_varint(in);
         if (!epoch_count || *epoch_count > kEpochsPerHost) return damaged();
-        auto& epochs = book.hosts_[host];
+        auto& epochs = book.hosts_[host].epochs;
         for (std::uint64_t e = 0; e < *epoch_count; ++e) {
             const auto epoch = wire::take_varint(in);
             if (!epoch) return damaged();
             RL_ASSIGN_OR_RETURN(SequenceSet set, decode_set(in));
             epochs.push_back({*epoch, std::move(set)});
         }
+        book.hosts_[host].give_up_ranges();
     }
     if (!in.empty()) return damaged();
     return book;

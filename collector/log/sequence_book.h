@@ -2,9 +2,10 @@
 // ranges.
 //
 // In normal life a set is one range that grows; the two lanes of the uplink and losses make a few
-// more. Bounded: the epochs of a host that were used longest ago and, past kRangesMax, the lowest
-// ranges are given up (a batch of theirs that is sent once more would be taken as new). With each
-// Hello an agent names the epochs of which it may still send, and those stay.
+// more. Bounded: the epochs of a host that were used longest ago and, past kRangesPerHost, the
+// lowest ranges of its epoch with most of them are given up (a batch of theirs that is sent once
+// more would be taken as new). With each Hello an agent names the epochs of which it may still
+// send, and those stay until the next.
 #pragma once
 
 #include <cstdint>
@@ -32,6 +33,8 @@ class SequenceSet {
     std::uint64_t missing(std::uint64_t first, std::uint64_t last) const;
     std::vector<wire::SequenceRange> ranges() const;
     bool empty() const { return first_to_last_.empty(); }
+    std::size_t range_count() const { return first_to_last_.size(); }
+    void drop_lowest() { first_to_last_.erase(first_to_last_.begin()); }
 
   private:
     std::map<std::uint64_t, std::uint64_t> first_to_last_;  // disjoint, not adjacent
@@ -39,10 +42,13 @@ class SequenceSet {
 
 class SequenceBook {
   public:
-    // The present one and as many earlier ones as a Hello can name.
-    static constexpr std::size_t kEpochsPerHost = wire::Limits{}.epochs_per_hello + 1;
     // Of those that an agent does not name.
     static constexpr std::size_t kUnnamedEpochs = 8;
+    // The present one, as many earlier ones as a Hello can name, and these.
+    static constexpr std::size_t kEpochsPerHost =
+        1 + wire::Limits{}.epochs_per_hello + kUnnamedEpochs;
+    // Of all epochs together.
+    static constexpr std::size_t kRangesPerHost = 1'500;
 
     // All of the range.
     bool contains(std::string_view host, std::uint64_t epoch, wire::SequenceRange range) const;
@@ -59,16 +65,27 @@ class SequenceBook {
     }
     const SequenceSet* find(std::string_view host, std::uint64_t epoch) const;
 
-    std::string encode() const;
+    // In parts of so many bytes, or of one host if that takes more; at least one.
+    std::vector<std::string> encode(std::size_t part_bytes_max) const;
+    // Of a part.
     static Result<SequenceBook> decode(std::string_view bytes);
+    // Of other hosts.
+    void add(SequenceBook other) { hosts_.merge(other.hosts_); }
 
   private:
     struct Epoch {
         std::uint64_t epoch = 0;
         SequenceSet set;
     };
-    std::map<std::string, std::vector<Epoch>, std::less<>>
-        hosts_;  // epochs in order of their last use
+    struct Host {
+        std::vector<Epoch> epochs;         // in order of their last use
+        std::vector<std::uint64_t> named;  // by the last Hello since the start
+        bool names(std::uint64_t epoch) const;
+        void give_up_ranges();
+    };
+    static std::string encode(std::string_view name, const Host& host);
+
+    std::map<std::string, Host, std::less<>> hosts_;
 };
 
 }  // namespace ridgeline::collector

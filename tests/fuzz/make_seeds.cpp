@@ -182,8 +182,9 @@ void add_logs(const Corpus& corpus) {
     const std::string body = wire::encode_body(example_body());
     const std::string schema = wire::encode_schema(example_schema());
     const auto snapshot = [&](const SequenceBook& book) {
-        return record(LogRecordType::snapshot,
-                      encode_record(SnapshotRecord{1'700'000'000'000, book.encode()}));
+        return record(
+            LogRecordType::snapshot,
+            encode_record(SnapshotRecord{1'700'000'000'000, book.encode(kRecordBytesMax).front()}));
     };
     const std::string context =
         record(LogRecordType::host,

@@ -259,7 +259,13 @@ void SimAgent::sync_spool() {
     const auto result = std::make_shared<Result<void>>();
     // On a worker thread, while the loop goes on.
     later(world_->between(0, options_.sync_takes_ms_max), "sync", [this, work, result, covered] {
-        *result = work->run();
+        const std::uint64_t before = disk_.refusals();
+        try {
+            *result = work->run();
+        } catch (const Killed&) {
+            run_->hole = disk_.refusals() > before;  // one of its files, and then it died
+            throw;
+        }
         run_->hole = !*result;
         world_->say(name_, "synced", result->has_value() ? "" : ": " + result->error().context);
         later(world_->between(0, options_.sync_takes_ms_max), "synced", [this, result, covered] {

@@ -3,6 +3,7 @@
 #include <array>
 #include <map>
 
+#include "agent/pipeline/spool_format.h"
 #include "common/wire/block_codec.h"
 #include "tests/support/catch.h"
 #include "tests/support/faulty_storage.h"
@@ -135,6 +136,28 @@ TEST_CASE("a head is recovered under the number its batch has, after a power cut
     auto again = Spool::open(storage, {});
     REQUIRE(recover_head(storage, *again, "after").value() == 0);
     REQUIRE(again->stats().batches == 1);
+}
+
+// After a power cut the collector may have it already: it must not be merged with others.
+TEST_CASE("a head of another boot counts as sent", "[head]") {
+    FaultyStorage storage;
+    HeadJournal head(storage, "before");
+    Batcher batcher;
+    batcher.begin_round("cpu", {from_unix_ms(1000), MonoTime{}});
+    batcher.record(batcher.declare("system.uptime", {}), 1);
+    batcher.end_round(WallTime{}, MonoTime{});
+    head.add(*batcher.last_round(), batcher.schema(), {0xAB, 7});
+    REQUIRE(head.write());
+    const bool same_boot = GENERATE(true, false);
+    auto spool = Spool::open(storage, {});
+    REQUIRE(recover_head(storage, *spool, same_boot ? "before" : "after").value() == 1);
+    std::vector<std::uint64_t> marked;
+    REQUIRE(scan_segment(storage, spool_format::segment_name(1), spool_format::kFormat,
+                         [&](const Record& record) {
+                             if (record.type == spool_format::kSentRecord)
+                                 marked = spool_format::read_sequences(record);
+                         }));
+    REQUIRE(marked == (same_boot ? std::vector<std::uint64_t>{} : std::vector<std::uint64_t>{1}));
 }
 
 // It does not say which run's batch it is.

@@ -520,17 +520,66 @@ TEST_CASE("batches of version 2 keep the spool's epoch, unless they may have ano
     REQUIRE(held(reopened(storage)) == Held{4, 5, 6});
 }
 
-TEST_CASE("what a run finds that was killed before it could sync is synced at once", "[spool]") {
+// As the agent does about once a second.
+void sync_all(Spool& spool) {
+    for (bool complete = false; !complete;) {
+        SyncWork work = spool.take_unsynced();
+        complete = work.complete();
+        const auto synced = work.run();
+        REQUIRE(synced);
+        spool.on_synced(synced);
+    }
+}
+
+TEST_CASE("what a run finds that was killed before it could sync is synced, not by the start",
+          "[spool]") {
+    constexpr SpoolOptions kSmall{1U << 20, 1U << 20, 1000};
     FaultyStorage storage;
     {
-        Spool spool = reopened(storage, {1U << 20, 1U << 20, 1000});
-        for (std::uint32_t i = 1; i <= 30; ++i)
+        Spool spool = reopened(storage, kSmall);
+        for (std::uint32_t i = 1; i <= 90; ++i)
             spool.append(make_batch(i));
     }
-    Spool next = reopened(storage, {1U << 20, 1U << 20, 1000});
-    next.on_synced(next.take_unsynced().run());
+    const std::uint64_t stored = storage.bytes_stored();
+    Spool next = reopened(storage, kSmall);
+    REQUIRE(storage.syncs() <= 1);  // of the one that is gone on with
+    sync_all(next);
+    REQUIRE(storage.bytes_written_again() >= stored);
+    REQUIRE(next.take_unsynced().empty());
     storage.cut_power();
-    REQUIRE(held(reopened(storage)).size() == 30);
+    REQUIRE(held(reopened(storage)).size() == 90);
+}
+
+// A second sync may succeed without the pages that the first one lost.
+TEST_CASE("what an earlier run left is written again until a sync of it succeeds", "[spool]") {
+    constexpr SpoolOptions kSmall{1U << 20, 1U << 20, 1000};
+    FaultyStorage storage;
+    {
+        Spool spool = reopened(storage, kSmall);
+        for (std::uint32_t i = 1; i <= 90; ++i)
+            spool.append(make_batch(i));
+    }
+    Spool next = reopened(storage, kSmall);
+    const std::size_t files = storage.snapshot().size();
+    storage.refuse_syncs(EIO);
+    next.on_synced(next.take_unsynced().run());
+    REQUIRE(next.stats().disk_errors == 1);
+    storage.refuse_syncs(0);
+    const std::uint64_t before = storage.bytes_written_again();
+    const std::uint64_t stored = storage.bytes_stored();
+    sync_all(next);
+    REQUIRE(storage.bytes_written_again() - before >= stored - 2 * 1000 - 32);
+    // Of one of them alone: what this run writes goes on in its file.
+    Spool third = reopened(storage, kSmall);
+    third.on_synced(third.take_unsynced().run());
+    storage.refuse_next_sync(EIO);
+    third.on_synced(third.take_unsynced().run());
+    REQUIRE(third.stats().disk_errors == 1);
+    third.append(make_batch(91));
+    REQUIRE(storage.snapshot().size() <= files + 2);
+    sync_all(third);
+    storage.cut_power();
+    REQUIRE(held(reopened(storage)).size() == 91);
 }
 
 TEST_CASE("a segment that cannot be read to its end stays, and its numbers are not given again",
@@ -553,6 +602,45 @@ TEST_CASE("a segment that cannot be read to its end stays, and its numbers are n
     storage.refuse_reads_beyond(name, 0, 0);
     const Spool spool = reopened(storage);
     REQUIRE(held(spool) == Held{1, 2, 3});
+}
+
+TEST_CASE("a full spool drops a segment of which a part is not known last, and counts that",
+          "[spool]") {
+    constexpr SpoolOptions kSmall{64 * 1024, 1U << 20, 4 * 1024};
+    FaultyStorage storage;
+    {
+        Spool spool = reopened(storage, kSmall);
+        for (int i = 0; i < 30; ++i)
+            spool.append(make_batch(1, 1'000));
+    }
+    const std::string name = spool_format::segment_name(1);
+    const std::uint64_t size = storage.snapshot().at(name).size();
+    const bool heals = GENERATE(true, false);
+    storage.refuse_reads_beyond(name, size - 10, EIO);
+    Spool spool = reopened(storage, kSmall);
+    const std::uint64_t read = spool.stats().batches;
+    REQUIRE(read < 30);
+    REQUIRE(spool.stats().bytes == storage.bytes_stored());
+    if (heals) storage.refuse_reads_beyond(name, 0, 0);
+    // It outlasts those that came after it.
+    for (int i = 0; i < 300; ++i) {
+        spool.append(make_batch(1, 1'000));
+        REQUIRE(storage.bytes_stored() <= kSmall.bytes_max);
+    }
+    REQUIRE(storage.snapshot().contains(name));
+    REQUIRE(dropped(spool, DropReason::corrupt) == 0);
+    // Nothing else is left to make room.
+    spool.append(make_batch(1, kSmall.bytes_max - 1024));
+    REQUIRE_FALSE(storage.snapshot().contains(name));
+    REQUIRE(storage.bytes_stored() <= kSmall.bytes_max);
+    if (heals) {
+        REQUIRE(dropped(spool, DropReason::corrupt) == 30 - read);
+        REQUIRE(spool.stats().torn_bytes == 0);
+        REQUIRE(spool.stats().dropped_batches == 330);
+    } else {
+        REQUIRE(dropped(spool, DropReason::corrupt) == 0);
+        REQUIRE(spool.stats().torn_bytes > 0);
+    }
 }
 
 TEST_CASE("while a slow sync runs the spool takes batches, and the next sync is theirs",

@@ -471,5 +471,31 @@ TEST_CASE("a week without a collector in 16 MiB", "[.][week]") {
     REQUIRE(held + spool.stats().thinned_samples + dropped(spool) == samples);
 }
 
+// Its unread batches would not be in the file that takes its place.
+TEST_CASE("a segment that could not be read to its end is not thinned", "[spool][thin]") {
+    FaultyStorage storage;
+    Sampled sampled;
+    Held before;
+    {
+        Spool spool = reopened(storage);
+        while (spool.stats().bytes < 58 * 1024)
+            spool.append(sampled.next());
+        before = read_all(spool);
+        spool.on_synced(spool.take_unsynced().run());
+    }
+    const std::string name = storage.list().value().front();
+    storage.refuse_reads_beyond(name, storage.snapshot().at(name).size() - 10, EIO);
+    {
+        Spool spool = reopened(storage);
+        REQUIRE(spool.stats().batches < before.batches);
+        thin_all(spool);
+        REQUIRE(spool.stats().thinned_samples > 0);
+    }
+    storage.refuse_reads_beyond(name, 0, 0);
+    Spool spool = reopened(storage);
+    const Held after = read_all(spool);
+    REQUIRE(after.samples + after.thinned == before.samples);
+}
+
 }  // namespace
 }  // namespace ridgeline::agent

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cerrno>
+#include <set>
 
 #include "tests/support/catch.h"
 #include "tests/support/faulty_storage.h"
@@ -459,7 +460,8 @@ TEST_CASE("a number that a power cut made the agent forget is given in another e
     REQUIRE(f.spool.stats().batches == 1);
 }
 
-TEST_CASE("a Hello names no more epochs than a collector remembers, the newest", "[uplink]") {
+// The collector knows what it has of an epoch for as long as the epoch is named.
+TEST_CASE("a Hello names the oldest epochs that hold a batch, and no other's is sent", "[uplink]") {
     Fixture f;
     std::vector<std::uint64_t> epochs;
     for (int i = 0; i < 70; ++i) {
@@ -468,16 +470,69 @@ TEST_CASE("a Hello names no more epochs than a collector remembers, the newest",
     }
     const auto hello = only<wire::Hello>(f.session.on_connected(f.hash));
     REQUIRE(hello.earlier_epochs.size() == wire::Limits{}.epochs_per_hello);
-    REQUIRE(hello.earlier_epochs.front() == epochs[7]);
-    REQUIRE(hello.earlier_epochs.back() == epochs[69]);
+    REQUIRE(hello.earlier_epochs.front() == epochs[0]);
+    REQUIRE(hello.earlier_epochs.back() == epochs[62]);
+    f.spool_batches(1);
+
+    std::set<std::uint64_t> named(hello.earlier_epochs.begin(), hello.earlier_epochs.end());
+    UplinkActions actions = f.welcome(8);
+    std::size_t hellos = 1;
+    std::size_t batches = 0;
+    for (int i = 0; i < 500 && !actions.send.empty(); ++i) {
+        UplinkActions next;
+        for (const std::string& bytes : actions.send) {
+            const auto message = wire::decode(bytes, wire::Limits{}).value();
+            if (const auto* again = std::get_if<wire::Hello>(&message)) {
+                ++hellos;
+                REQUIRE(again->earlier_epochs ==
+                        std::vector<std::uint64_t>(epochs.begin() + 63, epochs.end()));
+                named = {again->earlier_epochs.begin(), again->earlier_epochs.end()};
+                next = f.welcome(8);
+                continue;
+            }
+            const auto& batch = std::get<wire::Batch>(message);
+            ++batches;
+            REQUIRE((named.contains(batch.epoch) || batch.epoch == f.spool.epoch()));
+            const auto answer =
+                f.session.on_message(wire::encode(wire::Ack{batch.epoch, {batch.sequence}}));
+            next.send.insert(next.send.end(), answer.send.begin(), answer.send.end());
+        }
+        actions = std::move(next);
+    }
+    REQUIRE(hellos == 2);
+    REQUIRE(batches == 71);
+    REQUIRE(f.spool.stats().batches == 0);
 }
 
-TEST_CASE("a Welcome that claims numbers never given is not believed", "[uplink]") {
+TEST_CASE("an epoch of which nothing is held any more is not named", "[uplink]") {
     Fixture f;
     f.spool_batches(1);
-    f.session.on_connected(f.hash);
-    REQUIRE(f.welcome(8, {{1, 2}}).reconnect_in);
+    f.restart();
+    f.spool_batches(2);
+    const std::uint64_t second = f.restart();
+    f.spool.ack(std::array<std::uint64_t, 1>{1});
+    REQUIRE(only<wire::Hello>(f.session.on_connected(f.hash)).earlier_epochs ==
+            std::vector<std::uint64_t>{second});
+}
+
+// A copy of the machine may have gone on from the same memory.
+TEST_CASE("a Welcome that claims numbers never given is not believed; another epoch is begun",
+          "[uplink]") {
+    Fixture f;
+    f.spool_batches(1);
+    const auto before = only<wire::Hello>(f.session.on_connected(f.hash));
+    const auto refused = f.welcome(8, {{1, 2}});
+    REQUIRE(refused.reconnect_in);
+    REQUIRE(refused.try_another);
     REQUIRE(f.spool.stats().batches == 1);
+    f.spool_batches(1);
+    const auto after = only<wire::Hello>(f.session.on_connected(f.hash));
+    REQUIRE(after.epoch != before.epoch);
+    REQUIRE(after.earlier_epochs == std::vector<std::uint64_t>{before.epoch});
+    REQUIRE(sent(f.welcome(8)) == "1 1");
+    f.session.on_message(wire::encode(wire::Ack{before.epoch, {1}}));
+    f.session.on_message(wire::encode(wire::Ack{after.epoch, {1}}));
+    REQUIRE(f.spool.stats().batches == 0);
 }
 
 TEST_CASE("a batch that the disk cannot give back does not hold up the others", "[uplink]") {

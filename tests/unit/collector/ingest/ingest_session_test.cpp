@@ -124,6 +124,75 @@ TEST_CASE("Welcome tells what is durable of every epoch that Hello names", "[ing
     CHECK(welcome.earlier[1].durable == std::vector<wire::SequenceRange>{{8, 8}});
 }
 
+TEST_CASE("a Welcome tells of so many ranges, of the present epoch first", "[ingest]") {
+    IngestRig rig;
+    rig.connect();
+    for (const std::uint64_t epoch : {2U, 1U}) {
+        for (std::uint64_t n = 1; n <= 700; ++n) {
+            wire::Batch batch = rig.batch(1);
+            batch.sequence = 2 * n;
+            batch.epoch = epoch;
+            (void)rig.send(batch);
+            rig.disk.clock.advance(1s);
+        }
+    }
+    (void)rig.sync();
+    wire::Hello hello = rig.hello();
+    hello.earlier_epochs = {2};
+    const auto welcome = only<wire::Welcome>(rig.send(hello));
+    CHECK(welcome.durable.size() == 700);
+    REQUIRE(welcome.earlier.size() == 1);
+    CHECK(welcome.earlier[0].durable.size() == 300);
+}
+
+TEST_CASE("a Hello waits for its own host's batches alone", "[ingest]") {
+    IngestRig rig;
+    rig.connect("a1", "c1");
+    rig.connect("b2", "c2");
+    (void)rig.send(rig.batch(1, "b2"), "b2", "c2");
+    only<wire::Welcome>(rig.send(rig.hello("a1"), "a1", "c1"));
+    CHECK(rig.send(rig.hello("b2"), "b2", "c3").empty());
+    // Gone with a sync that failed: sent again, so nothing is promised and nothing waited for.
+    const auto replies = rig.sync(EIO);
+    CHECK(only<wire::Welcome>(replies).durable.empty());
+}
+
+TEST_CASE("epochs that Hello named are remembered, whatever others are sent", "[ingest]") {
+    IngestRig rig;
+    rig.connect();
+    const auto send_of = [&](std::uint64_t epoch) {
+        wire::Batch batch = rig.batch(1);
+        batch.epoch = epoch;
+        (void)rig.send(batch);
+        rig.disk.clock.advance(1s);
+    };
+    wire::Hello hello = rig.hello();
+    for (std::uint64_t epoch = 100; epoch < 163; ++epoch) {
+        hello.earlier_epochs.push_back(epoch);
+        send_of(epoch);
+    }
+    (void)rig.sync();
+    (void)rig.send(hello);
+    for (std::uint64_t epoch = 1'000; epoch < 1'100; ++epoch)
+        send_of(epoch);
+    (void)rig.sync();
+    for (const std::uint64_t epoch : hello.earlier_epochs)
+        CHECK(rig.disk.log->contains("a1", epoch, 1));
+}
+
+TEST_CASE("a number that no agent comes to is refused", "[ingest]") {
+    IngestRig rig;
+    rig.connect();
+    wire::Batch batch = rig.batch(1);
+    batch.sequence = std::uint64_t{1} << 48;
+    const auto reject = only<wire::Reject>(rig.send(batch));
+    CHECK(reject.reason == wire::RejectReason::over_limit);
+    CHECK(rig.ingest.stats().over_limit == 1);
+    --batch.sequence;
+    CHECK(rig.send(batch).empty());
+    CHECK(rig.ingest.stats().batches == 1);
+}
+
 TEST_CASE("a host is connected while it was heard of lately", "[ingest]") {
     IngestRig rig;
     CHECK_FALSE(rig.ingest.connected("a1"));

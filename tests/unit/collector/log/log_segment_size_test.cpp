@@ -30,3 +30,42 @@ TEST_CASE("a segment goes on while what it repeats of hosts is much of it", "[lo
         small.append_durably(n);
     CHECK(small.log->segments().size() == 5);
 }
+
+// Whoever makes the book large must not stop the log for all.
+TEST_CASE("a book that no record could hold begins a segment all the same", "[log]") {
+    constexpr int kHosts = 280;
+    const auto name = [](int host) { return std::to_string(host) + std::string(64 * 1024, 'x'); };
+    LogRig rig;
+    for (int host = 0; host < kHosts; ++host)
+        (void)rig.append(1, name(host)).value();
+    rig.sync();
+    REQUIRE(rig.log->book().encode(kRecordBytesMax).size() > 1);
+    rig.options = tiny_segments();
+    rig.open();
+    const auto files = rig.storage.snapshot();
+    const auto holds_all = [&] {
+        for (int host = 0; host < kHosts; ++host) {
+            if (!rig.holds(1, name(host))) return false;
+        }
+        return true;
+    };
+    rig.append_durably(1);
+    rig.append_durably(2);
+    CHECK(rig.log->segments().size() == 3);
+    rig.open();
+    CHECK(holds_all());
+    CHECK(rig.holds(2));
+    // Killed anywhere while it is begun, between the parts of its snapshot, too.
+    for (std::uint64_t changes = 0; changes < 6; ++changes) {
+        INFO(changes);
+        rig.storage.restore(files);
+        rig.open();
+        rig.storage.kill_after(changes);
+        (void)rig.append(1);
+        rig.storage.revive();
+        rig.open();
+        CHECK(holds_all());
+        rig.append_durably(2);
+        CHECK(rig.holds(2));
+    }
+}

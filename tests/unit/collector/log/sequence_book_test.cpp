@@ -93,7 +93,9 @@ TEST_CASE("a book survives its encoding, and damaged bytes are an error", "[sequ
     for (const std::uint64_t sequence : {1U, 2U, 3U, 9U})
         book.insert("a", 77, sequence);
     book.insert("b", 0xFFFFFFFFFFFFFFFFULL, 0xFFFFFFFFFFFFFFF0ULL);
-    const std::string bytes = book.encode();
+    const auto parts = book.encode(1'000);
+    REQUIRE(parts.size() == 1);
+    const std::string& bytes = parts.front();
     const auto back = SequenceBook::decode(bytes).value();
     CHECK(back.contains("a", 77, 3));
     CHECK_FALSE(back.contains("a", 77, 4));
@@ -114,10 +116,55 @@ TEST_CASE("of a host's epochs the last used are remembered", "[sequence_book]") 
     for (std::uint64_t epoch = 1; epoch <= SequenceBook::kEpochsPerHost; ++epoch)
         book.insert("a", epoch, 1);
     book.insert("a", 1, 2);
-    book.insert("a", 99, 1);
+    book.insert("a", 999, 1);
     CHECK(book.contains("a", 1, 1));
     CHECK_FALSE(book.contains("a", 2, 1));
-    CHECK(book.contains("a", 99, 1));
+    CHECK(book.contains("a", 999, 1));
+}
+
+TEST_CASE("the ranges of a host are bounded, the lowest of its epoch with most goes",
+          "[sequence_book]") {
+    SequenceBook book;
+    book.insert("b", 1, 1);
+    book.insert("a", 7, 1);
+    constexpr std::uint64_t kEach = SequenceSet::kRangesMax;
+    for (std::uint64_t epoch = 1; epoch <= 3; ++epoch) {
+        for (std::uint64_t n = 1; n <= kEach; ++n)
+            book.insert("a", epoch, 2 * n);
+    }
+    const auto count = [](const SequenceBook& of) {
+        std::size_t ranges = 0;
+        for (const std::uint64_t epoch : {1U, 2U, 3U, 7U})
+            ranges += of.find("a", epoch)->range_count();
+        return ranges;
+    };
+    CHECK(count(book) == SequenceBook::kRangesPerHost);
+    CHECK(book.contains("a", 7, 1));
+    CHECK(book.contains("b", 1, 1));
+    for (std::uint64_t epoch = 1; epoch <= 3; ++epoch) {
+        CHECK_FALSE(book.contains("a", epoch, 2));
+        CHECK(book.contains("a", epoch, 2 * kEach));
+    }
+    book.insert("a", 7, wire::SequenceRange{10, 20});
+    book.erase("a", 7, wire::SequenceRange{15, 15});
+    CHECK(count(book) == SequenceBook::kRangesPerHost);
+}
+
+TEST_CASE("a book is encoded in parts of a bounded size", "[sequence_book]") {
+    SequenceBook book;
+    for (int host = 0; host < 100; ++host)
+        book.insert("host-" + std::to_string(host), 5, static_cast<std::uint64_t>(host) + 1);
+    const auto parts = book.encode(200);
+    CHECK(parts.size() > 5);
+    SequenceBook back;
+    for (const std::string& part : parts) {
+        CHECK(part.size() <= 200);
+        back.add(SequenceBook::decode(part).value());
+    }
+    for (int host = 0; host < 100; ++host)
+        CHECK(
+            back.contains("host-" + std::to_string(host), 5, static_cast<std::uint64_t>(host) + 1));
+    CHECK(SequenceBook{}.encode(200).size() == 1);
 }
 
 TEST_CASE("the epochs that an agent may still send stay, of the others a few", "[sequence_book]") {
@@ -134,8 +181,8 @@ TEST_CASE("the epochs that an agent may still send stay, of the others a few", "
         CHECK(book.contains("a", epoch, 1) == (epoch == 1 || epoch == 3 || newest));
     }
     CHECK(book.contains("b", 1, 1));
-    // What comes new takes the place of one that was not named.
-    for (std::uint64_t epoch = 100; epoch < 100 + SequenceBook::kEpochsPerHost - 2; ++epoch)
+    // What comes new takes the place of one that was not named, however many come.
+    for (std::uint64_t epoch = 100; epoch < 100 + 2 * SequenceBook::kEpochsPerHost; ++epoch)
         book.insert("a", epoch, 1);
     CHECK(book.contains("a", 1, 1));
     CHECK(book.contains("a", 3, 1));
