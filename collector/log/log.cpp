@@ -48,14 +48,14 @@ Result<std::int64_t> created_ms(SegmentReader& reader) {
     return snapshot ? snapshot->created_ms : kUnknownMs;
 }
 
-// Whether all of its snapshot is there: what follows it says what was durable, since version 2.
+// Whether all of its snapshot is there: since version 2 another record follows it at once. Which
+// one is no matter: a damaged record must not cost the segment.
 Result<bool> has_whole_snapshot(SegmentReader& reader) {
     if (reader.version() < 2) return true;
     for (;;) {
         RL_ASSIGN_OR_RETURN(const auto record, next_sound(reader));
         if (!record) return false;
-        if (record->type != static_cast<std::uint8_t>(LogRecordType::snapshot))
-            return record->type == static_cast<std::uint8_t>(LogRecordType::durable);
+        if (record->type != static_cast<std::uint8_t>(LogRecordType::snapshot)) return true;
     }
 }
 

@@ -132,7 +132,8 @@ Result<std::vector<ZmqFrame>> ZmqSocket::receive(std::size_t frames_max) {
     }
 }
 
-bool ZmqSocket::readable() const {
+bool ZmqSocket::readable() {
+    used_ = true;
     int events = 0;
     std::size_t length = sizeof events;
     return zmq_getsockopt(socket_.get(), ZMQ_EVENTS, &events, &length) == 0 &&
@@ -166,6 +167,7 @@ void ZmqWatcher::check() {
     if (socket_->take_used()) may_be_readable_ = true;
     if (!may_be_readable_) return;
     may_be_readable_ = socket_->readable();
+    (void)socket_->take_used();  // that was us
     if (!may_be_readable_) {
         uv_idle_stop(idle_.get());
         return;

@@ -73,7 +73,7 @@ class ZmqSocket {
     // it.
     Result<std::vector<ZmqFrame>> receive(std::size_t frames_max);
 
-    bool readable() const;  // ZMQ_EVENTS has POLLIN
+    bool readable();  // ZMQ_EVENTS has POLLIN
     // Whether anything was done with the socket since the last call of this: readable() may answer
     // otherwise now without a signal on fd().
     bool take_used() { return std::exchange(used_, false); }

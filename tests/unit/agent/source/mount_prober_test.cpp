@@ -94,7 +94,8 @@ TEST_CASE("a hung mount is not asked again, nor waited for, however long it hang
     CHECK(bench.mounts->calls("/") == 1002);
     CHECK(nfs->asked_at == MonoTime{});
     CHECK(bench.prober->threads() == 2);
-    CHECK(count_entries("/proc/self/task") <= tasks);  // of an earlier case some may still be ending
+    CHECK(count_entries("/proc/self/task") <=
+          tasks);  // of an earlier case some may still be ending
     CHECK(count_entries("/proc/self/fd") == descriptors);
 }
 

@@ -1,12 +1,11 @@
 #include "collector/trial/replay.h"
 
-#include "collector/trial/replay_clock.h"
-
 #include <map>
 #include <set>
 #include <sstream>
 
 #include "collector/log/log.h"
+#include "collector/trial/replay_clock.h"
 #include "collector/trial/replay_command.h"
 #include "common/base/file.h"
 #include "common/base/units.h"
