@@ -7,6 +7,7 @@
 #include <span>
 #include <utility>
 
+#include "common/base/nearest_integer.h"
 #include "common/metric/catalog.h"
 
 namespace ridgeline::agent {
@@ -25,7 +26,7 @@ int decimals_of(double value) {
     constexpr std::array<double, 7> kPowers = {1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6};
     for (int decimals = 0; decimals < 6; ++decimals) {
         const double power = kPowers[static_cast<std::size_t>(decimals)];
-        if (std::nearbyint(value * power) / power == value) return decimals;
+        if (nearest_integer(value * power) / power == value) return decimals;
     }
     return 6;
 }
@@ -36,7 +37,7 @@ double rounded(double average, double min, double max, double last) {
         std::min(6, 1 + std::max({decimals_of(min), decimals_of(max), decimals_of(last)}));
     const double power = std::pow(10.0, decimals);
     const double scaled = average * power;
-    return std::abs(scaled) < 1e15 ? std::nearbyint(scaled) / power : average;
+    return std::abs(scaled) < 1e15 ? nearest_integer(scaled) / power : average;
 }
 
 }  // namespace

@@ -1,15 +1,11 @@
 #include "agent/source/host.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
-
-#include <dirent.h>
-#include <fcntl.h>
-#include <unistd.h>
 
 #include "agent/source/reboot.h"
 #include "agent/source/rounding.h"
+#include "common/base/nearest_integer.h"
 #include "common/base/text.h"
 
 namespace ridgeline::agent {
@@ -22,38 +18,6 @@ constexpr auto kLookAround = 10min;
 constexpr std::uint64_t kBootTimeJitterS = 5;
 // file-max of a kernel without a limit is 2^63 − 1.
 constexpr std::uint64_t kUnlimited = std::uint64_t{1} << 62;
-
-// The processes in /proc; nullopt when others' are hidden (hidepid=, ProtectProc=): the count would
-// be of the agent's own. Reads names only, and does not allocate.
-std::optional<std::uint64_t> count_processes(const HostRoot& root, UniqueFd& proc) {
-    if (!proc || root.recorded()) {
-        proc = UniqueFd{::openat(root.fd(), "proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
-    } else if (::lseek(proc.get(), 0, SEEK_SET) != 0) {
-        proc.reset();
-    }
-    if (!proc) return {};
-    std::uint64_t count = 0;
-    bool first_visible = false;
-    alignas(dirent64) std::array<char, 16384> buffer;
-    for (;;) {
-        const ssize_t bytes = ::getdents64(proc.get(), buffer.data(), buffer.size());
-        if (bytes < 0) {
-            proc.reset();
-            return {};
-        }
-        if (bytes == 0) break;
-        for (ssize_t at = 0; at < bytes;) {
-            const auto* entry = reinterpret_cast<const dirent64*>(buffer.data() + at);
-            at += entry->d_reclen;
-            const std::string_view name = entry->d_name;
-            if (name.front() < '1' || name.front() > '9') continue;
-            ++count;
-            first_visible = first_visible || name == "1";
-        }
-    }
-    if (!first_visible) return {};
-    return count;
-}
 
 std::optional<std::uint64_t> read_number(const HostRoot& root, const std::string& path) {
     const auto text = read_attribute(root, path);
@@ -112,7 +76,8 @@ HostSource::HostSource(const HostRoot& root, ReadTimex timex_reader)
       stat_file_(root, "proc/stat"),
       load_file_(root, "proc/loadavg"),
       boot_id_file_(root, "proc/sys/kernel/random/boot_id"),
-      file_nr_file_(root, "proc/sys/fs/file-nr") {}
+      file_nr_file_(root, "proc/sys/fs/file-nr"),
+      processes_(root) {}
 
 void HostSource::set(Metric metric, const std::optional<std::uint64_t>& value) {
     if (value) values_[metric] = static_cast<double>(*value);
@@ -162,12 +127,12 @@ Result<void> HostSource::read(const SampleInstant& at) {
     RL_ASSIGN_OR_RETURN(const std::string_view load, load_file_.read());
     parse_process_counts(stat, load, facts);
     if (!facts.uptime_seconds) return fail(Errc::corrupt, "/proc/uptime: not a number");
-    set(uptime, std::round(*facts.uptime_seconds));
+    set(uptime, nearest_integer(*facts.uptime_seconds));
     if (facts.boot_time_s) set(boot_time, std::optional(settled_boot_time(*facts.boot_time_s)));
     set(processes_running, facts.running);
     set(processes_blocked, facts.blocked);
     set(processes_threads, facts.threads);
-    set(processes_total, count_processes(*root_, proc_));
+    set(processes_total, processes_.count(at.mono));
     read_file_handles();
     read_clock();
     if (!looked_at_ || at.mono - *looked_at_ >= kLookAround) {

@@ -1,6 +1,6 @@
 // The host as a whole: uptime, boot time, processes, file handles, clock, pending reboot.
 //
-// /proc/uptime, /proc/stat, /proc/loadavg, the names in /proc, /proc/sys/fs/file-nr
+// /proc/uptime, /proc/stat, /proc/loadavg, /proc itself (process_count.h), /proc/sys/fs/file-nr
 // (Documentation/admin-guide/sysctl/fs.rst) and kernel/{pid_max,threads-max}; adjtimex(2).
 // Zombies are not counted: that takes a read of every process.
 #pragma once
@@ -13,6 +13,7 @@
 
 #include "agent/source/clock_state.h"
 #include "agent/source/host_root.h"
+#include "agent/source/process_count.h"
 #include "agent/source/source.h"
 #include "agent/source/source_type.h"
 
@@ -87,7 +88,7 @@ class HostSource final : public Source {
     HostFile load_file_;
     HostFile boot_id_file_;
     HostFile file_nr_file_;
-    UniqueFd proc_;
+    ProcessCount processes_;
     BootTime boot_time_;
     std::optional<std::uint64_t> btime_s_;  // settled to boot_time_s_
     std::uint64_t boot_time_s_ = 0;

@@ -4,6 +4,7 @@
 
 #include "agent/source/disk.h"
 #include "agent/source/rounding.h"
+#include "common/base/nearest_integer.h"
 #include "common/base/text.h"
 
 namespace ridgeline::agent {
@@ -29,7 +30,7 @@ std::optional<double> byte_rate(std::uint64_t before, std::uint64_t now, double 
     if (seconds <= 0) return {};
     const auto delta = counter_delta(before, now);
     if (!delta) return {};
-    const double rate = std::round(static_cast<double>(*delta) / seconds);
+    const double rate = nearest_integer(static_cast<double>(*delta) / seconds);
     // A tenth more than the link can: frames are counted in bursts.
     if (now < before && !(speed_bytes_per_second && rate <= *speed_bytes_per_second * 1.1))
         return {};

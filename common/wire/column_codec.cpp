@@ -7,6 +7,7 @@
 #include <cstring>
 #include <vector>
 
+#include "common/base/nearest_integer.h"
 #include "common/metric/sample_block.h"
 
 namespace ridgeline::wire {
@@ -131,7 +132,7 @@ std::optional<int> common_decimals(std::span<const double> values) {
         for (;; ++decimals) {
             if (decimals > kDecimalsMax) return {};
             const double power = kPowers[static_cast<std::size_t>(decimals)];
-            const double scaled = std::nearbyint(value * power);
+            const double scaled = nearest_integer(value * power);
             if (std::abs(scaled) > kScaledMax) return {};
             if (scaled / power == value) break;
         }
@@ -143,7 +144,7 @@ void encode_scaled(std::span<const double> values, int decimals, std::string& ou
     std::vector<std::int64_t> integers(values.size());
     const double power = kPowers[static_cast<std::size_t>(decimals)];
     for (std::size_t i = 0; i < values.size(); ++i) {
-        integers[i] = static_cast<std::int64_t>(std::nearbyint(values[i] * power));
+        integers[i] = static_cast<std::int64_t>(nearest_integer(values[i] * power));
     }
     out += static_cast<char>(decimals);
     encode_integers(integers, out);

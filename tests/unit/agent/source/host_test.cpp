@@ -21,7 +21,7 @@ class Host {
   public:
     explicit Host(ReadTimex clock = nullptr)
         : root_(HostRoot::open(dir_.path()).value()), source_(root_, clock) {
-        write("proc/uptime", "100.50 90.10\n");
+        write("proc/uptime", "100.60 90.10\n");
         write("proc/loadavg", "0.52 0.58 0.59 2/113 4821\n");
         boot("1772000000");
         write("proc/sys/kernel/random/boot_id", kBootId);
@@ -83,6 +83,42 @@ TEST_CASE("process counts come from places that cost little", "[host]") {
     host.process("979");
     host.round();
     CHECK(host["process.count{state=\"total\"}"] == 5);
+}
+
+TEST_CASE("the number of processes is right between listings, and after a module's directory",
+          "[host]") {
+    Host host;
+    for (const char* pid : {"1", "2", "977"})
+        host.process(pid);
+    host.write("proc/sys/x", "");
+    host.round(1s);
+    CHECK(host["process.count{state=\"total\"}"] == 3);
+    host.process("4000");
+    host.round(1s);
+    CHECK(host["process.count{state=\"total\"}"] == 4);
+    host.remove("proc/2");
+    host.remove("proc/977");
+    host.round(1s);
+    CHECK(host["process.count{state=\"total\"}"] == 2);
+    host.write("proc/acpi/x", "");
+    host.round(60s);
+    CHECK(host["process.count{state=\"total\"}"] == 2);
+    host.process("4001");
+    host.round(1s);
+    CHECK(host["process.count{state=\"total\"}"] == 3);
+}
+
+TEST_CASE("where links say nothing of processes they are counted by name", "[host]") {
+    Host host;
+    host.process("1");
+    // As of a container: process 1 is there, and the links are of more than is listed. Here they
+    // are of less: a file with a process's name.
+    host.write("proc/77", "");
+    host.round(1s);
+    CHECK(host["process.count{state=\"total\"}"] == 2);
+    host.write("proc/78", "");
+    host.round(1s);
+    CHECK(host["process.count{state=\"total\"}"] == 3);
 }
 
 TEST_CASE("where others' processes are hidden their number is absent", "[host]") {
