@@ -34,7 +34,6 @@ void Sampler::set_sources(std::vector<ScheduledSource> sources, milliseconds bat
         task.status.rounds = before.rounds;
         task.status.errors = before.errors;
         task.status.interval = scheduled.interval;
-        task.status.in_worker = task.source->blocking();
         schedule_->add(scheduled.interval);
     }
     // The last, so that a batch ends with the tick on its edge.
@@ -63,11 +62,11 @@ bool Sampler::turn() {
     for (const Schedule::Due& due : schedule_->take_due()) {
         if (due.index == batch_entry_) {
             batch_ends = true;
-        } else if (tasks_[due.index].status.in_worker) {
-            read_in_worker(due.index, due.at);
-        } else {
-            read_here(due.index, due.at);
+            continue;
         }
+        Task& task = tasks_[due.index];
+        task.status.in_worker = task.proved_slow || task.source->blocking();
+        task.status.in_worker ? read_in_worker(due.index, due.at) : read_here(due.index, due.at);
     }
     look_for_stuck();
     return batch_ends;
@@ -105,7 +104,7 @@ void Sampler::read_here(std::size_t index, const SampleInstant& at) {
     task.slow_reads = took > kSlowRead ? task.slow_reads + 1 : 0;
     if ((task.slow_reads >= kSlowReadsMax || took > kVerySlowRead) &&
         !task.source->bound_to_loop()) {
-        task.status.in_worker = true;
+        task.proved_slow = task.status.in_worker = true;
         log::notice("a slow source is read on a worker thread from now on",
                     {{"source", task.status.name},
                      {"took", format_duration(std::chrono::ceil<milliseconds>(took))}});

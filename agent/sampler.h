@@ -76,6 +76,7 @@ class Sampler {
         std::chrono::milliseconds interval{0};  // as configured
         SourceStatus status;
         unsigned slow_reads = 0;
+        bool proved_slow = false;  // and is read on a worker for good
         bool busy = false;
         bool waits = false;  // for a worker
         std::optional<MonoTime> read_at, read_well_at;

@@ -55,7 +55,7 @@ class CertificateSource final : public Source {
     CertificateSource(const HostRoot& root, CertificateOptions options,
                       std::unique_ptr<Prober> prober);
     std::string_view name() const override { return "certificate"; }
-    bool blocking() const override { return true; }
+    bool blocking() override { return true; }
     // Every endpoint in turn may take its whole time-out, and every file that the helper reads its
     // share. On any thread.
     std::chrono::seconds patience() const override;

@@ -108,11 +108,17 @@ std::chrono::seconds FilesystemSource::patience() const {
     return std::chrono::ceil<std::chrono::seconds>(timeout_) + kBeyondTimeout;
 }
 
+bool FilesystemSource::blocking() {
+    looked_for_changes_ = true;
+    if (tables_changed()) changed_ = true;
+    return changed_ || !all_from_memory_ || prober_->hung_calls() > 0;
+}
+
 Result<void> FilesystemSource::read(const SampleInstant& at) {
     fresh_ = false;
     RL_TRY(read_tables(at.mono));
     statvfs_->refresh();
-    prober_->probe(probes_, timeout_);
+    ask_all();
     look_for_read_only();
     fresh_ = true;
     return complaints(at);
@@ -127,10 +133,23 @@ bool FilesystemSource::tables_changed() const {
     return own_file_.fd() < 0 || ::poll(files.data(), count, 0) != 0;
 }
 
+// One that answers from memory needs no other thread. Should it hang for a reason nobody thought
+// of, the sampler moves this source to a worker; what already hangs is the prober's.
+void FilesystemSource::ask_all() {
+    if (!all_from_memory_ || prober_->hung_calls() > 0) {
+        prober_->probe(probes_, timeout_);
+        return;
+    }
+    for (const auto& probe : probes_) {
+        probe->answer = probe->statvfs->read(probe->path);
+        probe->state = MountState::answered;
+    }
+}
+
 // The tables change rarely: they are read when they may have, and parsed when a byte of them has.
 Result<void> FilesystemSource::read_tables(MonoTime now) {
-    // Asked each time: a change that is not read now must not be told of again.
-    const bool changed = tables_changed();
+    if (!std::exchange(looked_for_changes_, false) && tables_changed()) changed_ = true;
+    const bool changed = std::exchange(changed_, false);
     const bool fresh = tables_read_at_ && now - *tables_read_at_ < kTablesMaxAge;
     if (fresh && !changed) return {};
     tables_read_at_.reset();
@@ -155,8 +174,8 @@ void FilesystemSource::select() {
     const auto visible = [](std::string_view text) {
         return visible_mounts(parse_mountinfo(text));
     };
-    std::vector<Mount> own = visible(*own_text_);
-    if (!path_prefix_.empty()) own = mounts_below(path_prefix_, std::move(own));
+    const std::vector<Mount> all_own = visible(*own_text_);
+    std::vector<Mount> own = path_prefix_.empty() ? all_own : mounts_below(path_prefix_, all_own);
     std::optional<std::vector<Mount>> first_process;
     if (!first_process_text_.empty() && first_process_text_ != *own_text_)
         first_process = visible(first_process_text_);
@@ -168,6 +187,7 @@ void FilesystemSource::select() {
 
     std::vector<Entry> before = std::exchange(entries_, {});
     probes_.clear();
+    all_from_memory_ = !root_->recorded();
     for (HostMount& mount :
          select_host_mounts(own, first_process ? &*first_process : nullptr, options_)) {
         Entry entry;
@@ -177,6 +197,7 @@ void FilesystemSource::select() {
                                                        path_prefix_ + reached.mountpoint,
                                                        is_remote(reached.type), statvfs_);
             probes_.push_back(entry.probe);
+            all_from_memory_ = all_from_memory_ && answers_from_memory(reached, all_own);
         }
         // Both are in order of mountpoint.
         const auto old = std::lower_bound(before.begin(), before.end(), mount.shown.mountpoint,

@@ -2,7 +2,8 @@
 //
 // One series set per filesystem, not per mount: bind mounts and further mounts of the same device
 // are folded into the one with the shortest path. A mount that does not answer is reported as such
-// and costs the others nothing (mount_prober.h); waiting for it takes a worker thread.
+// and costs the others nothing (mount_prober.h); waiting for it takes a worker thread, which a host
+// whose filesystems all answer from memory does without.
 #pragma once
 
 #include <chrono>
@@ -35,7 +36,7 @@ class FilesystemSource final : public Source {
                      std::chrono::milliseconds timeout, std::shared_ptr<StatvfsReader> statvfs,
                      std::shared_ptr<MountProber> prober);
     std::string_view name() const override { return "filesystem"; }
-    bool blocking() const override { return true; }
+    bool blocking() override;
     std::chrono::seconds patience() const override;
     // The other mounts have answered.
     bool emits_after_error() const override { return true; }
@@ -61,6 +62,7 @@ class FilesystemSource final : public Source {
     Result<void> read_tables(MonoTime now);
     bool tables_changed() const;
     void select();
+    void ask_all();
     void look_for_read_only();
     static Outcome outcome_of(const Entry& entry);
     Result<void> complaints(const SampleInstant& at);
@@ -81,9 +83,12 @@ class FilesystemSource final : public Source {
     std::optional<std::string> own_text_;
     std::string first_process_text_;
     bool first_process_readable_ = true;
+    bool looked_for_changes_ = false;                  // in this round
+    bool changed_ = true;                              // since the tables were read
     std::optional<MonoTime> tables_read_at_;           // none: the last read failed
     std::vector<Entry> entries_;                       // by mountpoint
     std::vector<std::shared_ptr<MountProbe>> probes_;  // of the entries
+    bool all_from_memory_ = false;                     // all of them answer so
     std::vector<Slots> retired_;                       // since the last emit
     bool fresh_ = false;                               // read() got as far as asking
     std::size_t left_out_ = 0;                         // mounts

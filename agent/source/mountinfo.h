@@ -67,5 +67,9 @@ std::vector<HostMount> select_host_mounts(const std::vector<Mount>& own,
 
 // Whether a server or a user's program answers for the filesystem, and so may fail to.
 bool is_remote(std::string_view type);
+// Whether statvfs(3) of its path cannot wait, whatever becomes of disks and servers: the mount and
+// all that the path leads through are of filesystems that answer from memory. False where that is
+// not known. `visible`: the table that the mount is of, its ancestors among them.
+bool answers_from_memory(const Mount& mount, const std::vector<Mount>& visible);
 
 }  // namespace ridgeline::agent

@@ -52,8 +52,9 @@ class Source {
   public:
     virtual ~Source() = default;
     virtual std::string_view name() const = 0;  // as in [source.NAME] and in `status`
-    // True: read() may block and runs on a worker thread, never twice at a time.
-    virtual bool blocking() const { return false; }
+    // Asked before each read, on the loop thread, and never during one. True: that read may block
+    // and runs on a worker thread.
+    virtual bool blocking() { return false; }
     // True: read() looks at what belongs to the loop thread and is never moved to a worker, not
     // even when it proves slow.
     virtual bool bound_to_loop() const { return false; }

@@ -60,7 +60,7 @@ class TcpSource final : public Source {
     TcpSource(const HostRoot& root, std::unique_ptr<TcpStateReader> states);
     std::string_view name() const override { return "tcp"; }
     // Listing a million sockets takes more than a second.
-    bool blocking() const override { return true; }
+    bool blocking() override { return true; }
     bool emits_after_error() const override { return true; }
     Result<void> read(const SampleInstant& at) override;
     void emit(Recorder& out) override;

@@ -19,13 +19,15 @@ class ScriptedSource final : public Source {
     ScriptedSource(std::string name, bool blocking, std::function<Result<void>()> on_read)
         : name_(std::move(name)), blocking_(blocking), on_read_(std::move(on_read)) {}
     std::string_view name() const override { return name_; }
-    bool blocking() const override { return blocking_; }
+    bool blocking() override { return says_ != nullptr ? *says_ : blocking_; }
+    void set_blocking(const bool* says) { says_ = says; }
     Result<void> read(const SampleInstant&) override { return on_read_(); }
     void emit(Recorder&) override {}
 
   private:
     std::string name_;
     bool blocking_;
+    const bool* says_ = nullptr;
     std::function<Result<void>()> on_read_;
 };
 
@@ -241,6 +243,31 @@ TEST_CASE("a source that proves slow is moved to a worker", "[sampler]") {
     rig.second();
     rig.loop.run();
     CHECK(rig.count("slow") == before + 1);
+    CHECK(rig.after_worker == 1);
+}
+
+TEST_CASE("a source says before each read whether that one may block", "[sampler]") {
+    Rig rig;
+    bool blocking = false;
+    auto source =
+        std::make_unique<ScriptedSource>("disk", false, []() -> Result<void> { return {}; });
+    source->set_blocking(&blocking);
+    std::vector<ScheduledSource> sources;
+    sources.push_back({std::move(source), 1s});
+    rig.sampler.set_sources(std::move(sources), 10s);
+    rig.second();
+    CHECK_FALSE(rig.sampler.status()[0].in_worker);
+    CHECK(rig.count("disk") == 1);
+    blocking = true;
+    rig.second();
+    CHECK(rig.sampler.status()[0].in_worker);
+    rig.loop.run();
+    CHECK(rig.count("disk") == 2);
+    CHECK(rig.after_worker == 1);
+    blocking = false;
+    rig.second();
+    CHECK_FALSE(rig.sampler.status()[0].in_worker);
+    CHECK(rig.count("disk") == 3);
     CHECK(rig.after_worker == 1);
 }
 

@@ -468,6 +468,7 @@ struct LiveHost {
     test::TempDir directory;
     std::optional<HostRoot> root;
     std::shared_ptr<test::FakeMounts> mounts = std::make_shared<test::FakeMounts>();
+    std::shared_ptr<MountProber> prober = std::make_shared<MountProber>(mounts);
     std::optional<FilesystemSource> source;
     test::SampleSink sink;
 
@@ -475,14 +476,18 @@ struct LiveHost {
         std::filesystem::create_directories(directory.path() / "proc/self");
         std::ofstream(directory.path() / "proc/self/mountinfo", std::ios::binary) << content;
     }
-    std::optional<double> readonly(std::chrono::seconds at) {
+    bool read(std::chrono::seconds at) {
         if (!source) {
             root.emplace(HostRoot::open(directory.path()).value());
-            source.emplace(*root, FilesystemOptions{}, 1s, mounts,
-                           std::make_shared<MountProber>(mounts));
+            source.emplace(*root, FilesystemOptions{}, 1s, mounts, prober);
         }
-        REQUIRE(source->read({from_unix_ms(at.count() * 1000), MonoTime{at}}));
+        const bool whole =
+            source->read({from_unix_ms(at.count() * 1000), MonoTime{at}}).has_value();
         source->emit(sink);
+        return whole;
+    }
+    std::optional<double> readonly(std::chrono::seconds at) {
+        REQUIRE(read(at));
         for (const auto& [name, value] : sink.values)
             if (name.starts_with("system.filesystem.readonly{")) return value;
         return {};
@@ -509,6 +514,36 @@ TEST_CASE("the tables are read when they may have changed, and every ten seconds
     host.mounts->set(path, changed);
     host.readonly(112s);
     CHECK(host.readonly(113s) == 0);  // what the filesystem says of itself changed
+}
+
+TEST_CASE("only where all filesystems answer from memory are they asked without a worker",
+          "[filesystem]") {
+    LiveHost host;
+    const std::string path = host.directory.path().string();
+    const std::string root_line = "20 1 8:1 / " + path + " rw - ext4 /dev/a rw\n";
+    host.mounts->set(path + "/", kHalf);
+    host.mounts->set(path, kHalf);
+    host.mounts->set(path + "/data", kHalf);
+    host.table(root_line);
+    host.readonly(100s);
+    CHECK_FALSE(host.source->blocking());
+    host.readonly(101s);
+    CHECK(host.prober->threads() == 0);
+    CHECK_FALSE(host.source->blocking());
+
+    host.table(root_line + "21 20 0:50 / " + path + "/data rw - nfs4 filer:/x rw\n");
+    host.readonly(111s);
+    CHECK(host.source->blocking());
+    CHECK(host.prober->threads() == 1);
+    host.mounts->hang(path + "/data");
+    CHECK_FALSE(host.read(112s));
+    CHECK(host.prober->hung_calls() == 1);
+
+    // Unmounted (lazily) while its call hangs: the prober knows which filesystem that is.
+    host.table(root_line);
+    host.readonly(122s);
+    CHECK(host.source->blocking());
+    host.mounts->release_all();
 }
 
 TEST_CASE("a mount is seen with the next round", "[filesystem]") {
@@ -541,9 +576,12 @@ TEST_CASE("a mount is seen with the next round", "[filesystem]") {
             });
         };
         const bool before = shown(100s);
+        // What answers from memory is asked on the loop, but for the round that a mount appears in.
+        const bool on_loop = !source.blocking();
         if (::mount("none", directory.path().c_str(), "tmpfs", 0, "size=1m") != 0) ::_exit(77);
+        const bool told = on_loop ? source.blocking() : true;
         const bool mounted = shown(101s);
-        ::_exit(!before && mounted ? 0 : 1);
+        ::_exit(!before && told && mounted ? 0 : 1);
     }
     int status = 0;
     REQUIRE(::waitpid(child, &status, 0) == child);

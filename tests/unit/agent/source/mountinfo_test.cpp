@@ -338,3 +338,38 @@ TEST_CASE("what a server or a program answers for is remote", "[mountinfo]") {
     for (const char* type : {"ext4", "xfs", "btrfs", "zfs", "vfat", "nfsd", "tmpfs"})
         CHECK_FALSE(is_remote(type));
 }
+
+TEST_CASE("a mount answers from memory when all that its path leads through does", "[mountinfo]") {
+    const auto mounts = visible(
+        "20 1 8:1 / / rw - ext4 /dev/a rw\n"
+        "21 20 0:5 / /dev rw - devtmpfs udev rw\n"
+        "22 21 0:6 / /dev/shm rw - tmpfs tmpfs rw\n"
+        "23 20 0:50 / /mnt/nfs rw - nfs4 filer:/x rw\n"
+        "24 23 8:2 / /mnt/nfs/data rw - ext4 /dev/b rw\n"
+        "25 20 8:3 / /srv rw - xfs /dev/c rw\n"
+        "26 20 0:60 / /var/lib/x rw - overlay overlay rw\n"
+        "27 20 0:61 / /net rw - autofs auto rw\n"
+        "28 27 8:4 / /net/data rw - ext4 /dev/d rw\n"
+        "29 20 8:5 / /new rw - notyetknown /dev/e rw\n");
+    const auto answers = [&](const std::string& mountpoint) {
+        const auto mount = std::find_if(mounts.begin(), mounts.end(), [&](const Mount& other) {
+            return other.mountpoint == mountpoint;
+        });
+        REQUIRE(mount != mounts.end());
+        return answers_from_memory(*mount, mounts);
+    };
+    CHECK(answers("/"));
+    CHECK(answers("/dev/shm"));
+    for (const char* other :
+         {"/mnt/nfs", "/mnt/nfs/data", "/srv", "/var/lib/x", "/net/data", "/new"}) {
+        CAPTURE(other);
+        CHECK_FALSE(answers(other));
+    }
+    // What nobody's table should say.
+    const auto circle = parse_mountinfo(
+        "20 21 8:1 / /a rw - ext4 /dev/a rw\n"
+        "21 20 8:2 / /a/b rw - ext4 /dev/b rw\n"
+        "30 30 8:3 / /own rw - ext4 /dev/c rw\n");
+    CHECK_FALSE(answers_from_memory(circle[0], circle));
+    CHECK(answers_from_memory(circle[2], circle));
+}

@@ -386,7 +386,7 @@ TEST_CASE("a round without a histogram has none, not the last one's", "[tcp]") {
 
 TEST_CASE("the source is read on a worker, every ten seconds", "[tcp]") {
     const auto root = HostRoot::open("/").value();
-    const TcpSource source(root, nullptr);
+    TcpSource source(root, nullptr);
     CHECK(source.blocking());
     CHECK(source.emits_after_error());
     CHECK(source.patience() > InetDiag::kBudget);
