@@ -63,11 +63,12 @@ std::optional<LoadAverage> parse_load_average(std::string_view text) {
 }
 
 std::optional<std::array<double, kCpuModes.size()>> cpu_shares(const CpuTicks& before,
-                                                               const CpuTicks& now) {
+                                                               const CpuTicks& now,
+                                                               double ticks_per_second) {
     // Small steps back of idle and iowait are normal; a large one of idle is a CPU that was away
     // (its counters begin anew). Three seconds' worth of ticks tells the two apart.
-    constexpr std::uint64_t kResetTicks = 300;
-    if (before.ticks[kCpuIdle] > now.ticks[kCpuIdle] + kResetTicks) return {};
+    const auto reset_ticks = static_cast<std::uint64_t>(3 * ticks_per_second);
+    if (before.ticks[kCpuIdle] > now.ticks[kCpuIdle] + reset_ticks) return {};
     std::array<double, kCpuModes.size()> deltas{};
     double sum = 0;
     for (std::size_t mode = 0; mode < deltas.size(); ++mode) {
@@ -97,11 +98,11 @@ bool plausible_ticks(const CpuTicks& before, const CpuTicks& now, std::size_t cp
                       (seconds * kSlackFactor + kSlackSeconds);
 }
 
-CpuSource::CpuSource(const HostRoot& root, CpuOptions options)
+CpuSource::CpuSource(const HostRoot& root, CpuOptions options, double ticks_per_second)
     : stat_file_(root, "proc/stat"),
       load_file_(root, "proc/loadavg"),
       options_(options),
-      ticks_per_second_(static_cast<double>(::sysconf(_SC_CLK_TCK))) {}
+      ticks_per_second_(ticks_per_second) {}
 
 Result<void> CpuSource::read(const SampleInstant& at) {
     RL_ASSIGN_OR_RETURN(const std::string_view stat, stat_file_.read());
@@ -130,7 +131,7 @@ Result<void> CpuSource::read(const SampleInstant& at) {
 
 void CpuSource::digest(PerCpu& cpu, const CpuTicks& now, std::size_t cpus, double seconds) {
     cpu.seen = true;
-    cpu.shares = cpu.has_previous ? cpu_shares(cpu.previous, now) : std::nullopt;
+    cpu.shares = cpu.has_previous ? cpu_shares(cpu.previous, now, ticks_per_second_) : std::nullopt;
     const bool reset =
         cpu.has_previous && cpu.previous.ticks[kCpuIdle] > now.ticks[kCpuIdle] && !cpu.shares;
     if (cpu.shares && !plausible_ticks(cpu.previous, now, cpus, seconds, ticks_per_second_))
@@ -199,7 +200,10 @@ namespace {
 SourceMaker configure(ConfigTable& table) {
     CpuOptions options;
     options.per_cpu = table.boolean("per_cpu", options.per_cpu);
-    return [options](const HostRoot& root) { return std::make_unique<CpuSource>(root, options); };
+    return [options](const HostRoot& root) {
+        return std::make_unique<CpuSource>(root, options,
+                                           static_cast<double>(::sysconf(_SC_CLK_TCK)));
+    };
 }
 
 }  // namespace

@@ -45,7 +45,8 @@ std::optional<LoadAverage> parse_load_average(std::string_view text);
 // make no sense (a reset, a CPU that came back). A mode that went backwards counts as not having
 // moved: iowait and idle do that on healthy kernels.
 std::optional<std::array<double, kCpuModes.size()>> cpu_shares(const CpuTicks& before,
-                                                               const CpuTicks& now);
+                                                               const CpuTicks& now,
+                                                               double ticks_per_second);
 
 // Whether this many ticks can have passed on `cpus` CPUs in `seconds`. Some hypervisors let steal
 // and idle leap; such a reading is a new baseline and no share.
@@ -58,7 +59,8 @@ struct CpuOptions {
 
 class CpuSource final : public Source {
   public:
-    CpuSource(const HostRoot& root, CpuOptions options);
+    // The kernel counts in ticks of USER_HZ, a hundred a second nearly everywhere.
+    CpuSource(const HostRoot& root, CpuOptions options, double ticks_per_second);
     std::string_view name() const override { return "cpu"; }
     Result<void> read(const SampleInstant& at) override;
     void emit(Recorder& out) override;

@@ -30,7 +30,7 @@ void check_cpu(std::string_view text) {
     CpuStat now;
     if (!parse_cpu_stat(text.substr(0, text.size() / 2), before)) return;
     if (!parse_cpu_stat(text.substr(text.size() / 2), now)) return;
-    const auto shares = cpu_shares(before.cpus.front(), now.cpus.front());
+    const auto shares = cpu_shares(before.cpus.front(), now.cpus.front(), 100);
     if (!shares) return;
     double sum = 0;
     for (const double share : *shares) {

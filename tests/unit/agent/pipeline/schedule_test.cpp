@@ -46,7 +46,7 @@ TEST_CASE("a tick keeps its nominal stamp while it is at most 50 ms late", "[sch
 }
 
 TEST_CASE("an agent that was held up samples once, counts what it missed and is aligned again",
-          "[schedule]") {
+          "[schedule][TIM-07]") {
     test::ManualClock clock;
     Schedule schedule(clock);
     schedule.add(1s);
@@ -91,7 +91,8 @@ TEST_CASE("an interval that is changed holds from the next tick on", "[schedule]
     REQUIRE(stamps(schedule.take_due()) == Stamps{4000});
 }
 
-TEST_CASE("a wall clock that steps neither stops the ticks nor bunches them", "[schedule]") {
+TEST_CASE("a wall clock that steps neither stops the ticks nor bunches them",
+          "[schedule][TIM-01][TIM-04]") {
     const std::int64_t step_ms =
         GENERATE(-315'360'000'000, -3'600'000, -1500, 1500, 3'600'000, 315'360'000'000);
     test::ManualClock clock;
@@ -115,7 +116,8 @@ TEST_CASE("a wall clock that steps neither stops the ticks nor bunches them", "[
     REQUIRE(schedule.ticks_missed() == 0);
 }
 
-TEST_CASE("a suspend is a step of the wall clock, not a row of missed ticks", "[schedule]") {
+TEST_CASE("a suspend is a step of the wall clock, not a row of missed ticks",
+          "[schedule][TIM-02]") {
     test::ManualClock clock;
     Schedule schedule(clock);
     schedule.add(1s);
@@ -142,7 +144,8 @@ TEST_CASE("the ticks follow a slewing wall clock", "[schedule]") {
     REQUIRE(schedule.wall_steps() == 0);
 }
 
-TEST_CASE("an entry in flight is not begun a second time; its overruns are counted", "[schedule]") {
+TEST_CASE("an entry in flight is not begun a second time; its overruns are counted",
+          "[schedule][TIM-07]") {
     test::ManualClock clock;
     Schedule schedule(clock);
     const std::size_t slow = schedule.add(1s);

@@ -100,7 +100,7 @@ std::map<std::string, std::string> with(std::map<std::string, std::string> files
 
 }  // namespace
 
-TEST_CASE("a group's path may hold colons, blanks and systemd's escapes", "[cgroup]") {
+TEST_CASE("a group's path may hold colons, blanks and systemd's escapes", "[cgroup][CG-11]") {
     const std::string text =
         "12:cpu,cpuacct:/docker/a:b\n"
         "1:name=systemd:/x\n"
@@ -115,7 +115,7 @@ TEST_CASE("a group's path may hold colons, blanks and systemd's escapes", "[cgro
     CHECK_FALSE(parse_cgroup_path("0:/x\n0::x\n:::\n\n", ""));
 }
 
-TEST_CASE("limits: max, v1's minus one and its almost 2^63 are none", "[cgroup]") {
+TEST_CASE("limits: max, v1's minus one and its almost 2^63 are none", "[cgroup][CG-03]") {
     CHECK(parse_cgroup_limit("536870912\n") == 536870912U);
     CHECK(parse_cgroup_limit("0\n") == 0U);
     CHECK_FALSE(parse_cgroup_limit("max\n"));
@@ -157,7 +157,7 @@ TEST_CASE("a container's group: that of its first process, or one above its syst
     CHECK_FALSE(container_group("init.scope"));
 }
 
-TEST_CASE("in a cgroup namespace the mount is the container's group", "[cgroup]") {
+TEST_CASE("in a cgroup namespace the mount is the container's group", "[cgroup][CG-12]") {
     Tree tree;
     tree.v2_container();
     tree.group("",
@@ -231,7 +231,7 @@ TEST_CASE("on a plain host nothing is shown and nothing is wrong", "[cgroup]") {
     CHECK(without_cgroups.error.empty());
 }
 
-TEST_CASE("the least limit of the group and its ancestors applies", "[cgroup]") {
+TEST_CASE("the least limit of the group and its ancestors applies", "[cgroup][CG-04]") {
     Tree tree;
     tree.options.groups = {"a/b/c"};
     tree.v2_host();
@@ -277,7 +277,7 @@ TEST_CASE("limits are looked at again; one that is lifted is not shown on", "[cg
     CHECK(tree["memory.usage{cgroup=\"/\"}"] == 500);
 }
 
-TEST_CASE("what a controller that is not enabled would tell is absent", "[cgroup]") {
+TEST_CASE("what a controller that is not enabled would tell is absent", "[cgroup][CG-02][CG-08]") {
     Tree tree;
     tree.v2_container();
     // Without the cpu controller cpu.stat has the times only; memory and pids files are not there.
@@ -359,7 +359,8 @@ TEST_CASE("groups that come and go are found and retired with the next look arou
     CHECK(tree.error.empty());
 }
 
-TEST_CASE("a group removed between two readings is gone, and its values with it", "[cgroup]") {
+TEST_CASE("a group removed between two readings is gone, and its values with it",
+          "[cgroup][CG-06]") {
     Tree tree;
     tree.group("/a", with(usage(1, 0), cpu(0)));
     std::string buffer;
@@ -397,7 +398,8 @@ TEST_CASE("a reading that finds its group gone looks around at once", "[cgroup]"
     CHECK(tree.error.empty());
 }
 
-TEST_CASE("a service that was restarted is another group: no rate across the two", "[cgroup]") {
+TEST_CASE("a service that was restarted is another group: no rate across the two",
+          "[cgroup][CG-07]") {
     Tree tree;
     tree.options.groups = {"a.service"};
     tree.v2_host();
@@ -430,7 +432,7 @@ TEST_CASE("a CPU counter that steps back gives no rate", "[cgroup]") {
 }
 
 TEST_CASE("of too many groups the first are watched, they stay, and the error says so",
-          "[cgroup]") {
+          "[cgroup][CG-10]") {
     Tree tree;
     tree.options.groups = {"*", "b*"};
     tree.options.max_groups = 3;
@@ -475,7 +477,7 @@ TEST_CASE("many groups do not use up the descriptors", "[cgroup]") {
     CHECK(descriptors() - before < 200 + 256 + 5);
 }
 
-TEST_CASE("a group below more levels than are followed is still watched", "[cgroup]") {
+TEST_CASE("a group below more levels than are followed is still watched", "[cgroup][CG-10]") {
     Tree tree;
     tree.v2_host();
     std::string path;
@@ -488,7 +490,7 @@ TEST_CASE("a group below more levels than are followed is still watched", "[cgro
 }
 
 TEST_CASE("cgroup v1: the container's group is the mount, or where its first process is",
-          "[cgroup]") {
+          "[cgroup][CG-01]") {
     const std::string first = GENERATE(std::string(), std::string("/docker/1f"));
     Tree tree;
     tree.write("proc/1/cgroup",
@@ -530,7 +532,7 @@ TEST_CASE("cgroup v1: the container's group is the mount, or where its first pro
                               });
 }
 
-TEST_CASE("cgroup v1 and the hybrid on a plain host: nothing, and no error", "[cgroup]") {
+TEST_CASE("cgroup v1 and the hybrid on a plain host: nothing, and no error", "[cgroup][CG-01]") {
     Tree tree;
     tree.options.groups = {"*"};
     tree.write("proc/1/cgroup", "4:memory:/init.scope\n3:cpu,cpuacct:/\n0::/init.scope\n");

@@ -43,7 +43,7 @@ TEST_CASE("one bad line costs that CPU only; without a total there is nothing", 
     CHECK_FALSE(parse_cpu_stat(std::string(5000, '\0'), none));
 }
 
-TEST_CASE("a very long interrupt line and a thousand CPUs are read", "[cpu]") {
+TEST_CASE("a very long interrupt line and a thousand CPUs are read", "[cpu][STAT-10]") {
     std::string text = "cpu 1024 0 0 1024\n";
     for (int i = 0; i < 1024; ++i)
         text += "cpu" + std::to_string(i) + " 1 0 0 1 0 0 0 0 0 0\n";
@@ -57,16 +57,16 @@ TEST_CASE("a very long interrupt line and a thousand CPUs are read", "[cpu]") {
 }
 
 TEST_CASE("shares sum to one and leave guest time where the kernel counts it", "[cpu]") {
-    const auto shares =
-        cpu_shares(ticks({100, 0, 50, 800, 10, 0, 5, 5}), ticks({130, 5, 60, 840, 10, 0, 10, 10}));
+    const auto shares = cpu_shares(ticks({100, 0, 50, 800, 10, 0, 5, 5}),
+                                   ticks({130, 5, 60, 840, 10, 0, 10, 10}), 100);
     REQUIRE(shares);
     CHECK((*shares)[0] == Approx(30.0 / 95).margin(1e-4));
     CHECK(std::accumulate(shares->begin(), shares->end(), 0.0) == Approx(1).margin(1e-3));
 }
 
 TEST_CASE("iowait and idle that step back count as standing still", "[cpu]") {
-    const auto shares =
-        cpu_shares(ticks({100, 0, 0, 1000, 500, 0, 0, 0}), ticks({150, 0, 0, 990, 400, 0, 0, 0}));
+    const auto shares = cpu_shares(ticks({100, 0, 0, 1000, 500, 0, 0, 0}),
+                                   ticks({150, 0, 0, 990, 400, 0, 0, 0}), 100);
     REQUIRE(shares);
     CHECK((*shares)[0] == 1);
     CHECK((*shares)[kCpuIdle] == 0);
@@ -74,8 +74,8 @@ TEST_CASE("iowait and idle that step back count as standing still", "[cpu]") {
 
 TEST_CASE("no time between two readings, or a CPU that came back, gives no share", "[cpu]") {
     const CpuTicks now = ticks({1, 2, 3, 4000, 5, 6, 7, 8});
-    CHECK_FALSE(cpu_shares(now, now));
-    CHECK_FALSE(cpu_shares(now, ticks({2, 2, 3, 100, 5, 6, 7, 8})));
+    CHECK_FALSE(cpu_shares(now, now, 100));
+    CHECK_FALSE(cpu_shares(now, ticks({2, 2, 3, 100, 5, 6, 7, 8}), 100));
 }
 
 TEST_CASE("load averages are three numbers or nothing", "[cpu]") {
@@ -90,7 +90,7 @@ TEST_CASE("an odd softirq line, or any other line, costs nothing but itself", "[
     CHECK_FALSE(stat.context_switches);
 }
 
-TEST_CASE("ticks that cannot have passed are a new baseline, not a share", "[cpu]") {
+TEST_CASE("ticks that cannot have passed are a new baseline, not a share", "[cpu][STAT-12]") {
     const CpuTicks before = ticks({1000, 0, 0, 1000, 0, 0, 0, 0});
     CHECK(plausible_ticks(before, ticks({1100, 0, 0, 1100, 0, 0, 0, 0}), 2, 1, 100));
     // Idle CPUs catch up by some tenths of a second.
@@ -112,7 +112,7 @@ TEST_CASE("whatever two readings say, shares are shares", "[cpu]") {
             now.ticks[mode] = random() % 2 == 0 ? before.ticks[mode] + random() % 1000
                                                 : random() >> (random() % 64);
         }
-        const auto shares = cpu_shares(before, now);
+        const auto shares = cpu_shares(before, now, 100);
         if (!shares) continue;
         for (const double share : *shares)
             CHECK((share >= 0 && share <= 1));
@@ -124,7 +124,8 @@ namespace {
 
 // A host of which only /proc/stat and /proc/loadavg exist.
 struct CpuHost {
-    explicit CpuHost(bool per_cpu) : source(root, {per_cpu}) {}
+    explicit CpuHost(bool per_cpu, double ticks_per_second = 100)
+        : source(root, {per_cpu}, ticks_per_second) {}
     void second(const std::string& stat) {
         host.write("proc/stat", stat).write("proc/loadavg", "0.1 0.2 0.3 1/100 5\n");
         ++at;
@@ -191,7 +192,32 @@ TEST_CASE("a counter of time does not step back with iowait, and starts over aft
     CHECK(host.idle_time("0") == 0.07);
 }
 
-TEST_CASE("two looks within one tick give no share and no NaN", "[cpu]") {
+TEST_CASE("a kernel that counts a thousand ticks a second", "[cpu][STAT-14]") {
+    CpuHost host(true, 1000);
+    host.second("cpu 1000 0 0 9000\ncpu0 1000 0 0 9000\n");
+    CHECK(host.idle_time("0") == 9);
+    host.second("cpu 1500 0 0 9500\ncpu0 1500 0 0 9500\n");
+    CHECK(host.used() == 0.5);
+    CHECK(host.used("0") == 0.5);
+    // Idle steps back by half a second: 500 ticks here, and no CPU that was away.
+    host.second("cpu 2500 0 0 9000\ncpu0 2500 0 0 9000\n");
+    CHECK(host.used("0") == 1);
+    CHECK(host.idle_time("0") == 9.5);
+}
+
+TEST_CASE("a /proc/stat of LXCFS that leaps gives no share of millions of per cent",
+          "[cpu][STAT-12]") {
+    CpuHost host(false);
+    host.second("cpu 100 0 50 1000 0 0 0 0\ncpu0 100 0 50 1000 0 0 0 0\n");
+    // Netdata #6511: the container's figures for a while are the host's, then its own again.
+    host.second("cpu 7626516 0 90000 1010 0 0 0 0\ncpu0 7626516 0 90000 1010 0 0 0 0\n");
+    CHECK_FALSE(host.used());
+    host.second("cpu 150 0 50 1060 0 0 0 0\ncpu0 150 0 50 1060 0 0 0 0\n");
+    host.second("cpu 200 0 50 1110 0 0 0 0\ncpu0 200 0 50 1110 0 0 0 0\n");
+    CHECK(host.used() == 0.5);
+}
+
+TEST_CASE("two looks within one tick give no share and no NaN", "[cpu][STAT-13]") {
     CpuHost host(false);
     host.second("cpu 100 0 0 1000\n");
     host.second("cpu 100 0 0 1000\n");

@@ -181,7 +181,7 @@ TEST_CASE("file handles: unlimited is no limit, and no share of it", "[host]") {
     CHECK_FALSE(host["file_handles.utilization"]);
 }
 
-TEST_CASE("the boot time does not jitter", "[host]") {
+TEST_CASE("the boot time does not jitter", "[host][STAT-15]") {
     Host host;
     host.round();
     CHECK(host["boot_time"] == 1772000000);
@@ -203,7 +203,7 @@ TEST_CASE("a clock that began in 1970 and was set gives the boot time it should 
     CHECK(host["boot_time"] == 1772000000);
 }
 
-TEST_CASE("another boot is another boot time, however near", "[host]") {
+TEST_CASE("another boot is another boot time, however near", "[host][STAT-15]") {
     BootTime boot_time;
     CHECK(boot_time.settle(1000, "a") == 1000);
     CHECK(boot_time.settle(1002, "a") == 1000);
@@ -219,14 +219,14 @@ TEST_CASE("another boot is another boot time, however near", "[host]") {
     CHECK(unknown.settle(999, "") == 1000);
 }
 
-TEST_CASE("the clock's offset is in the unit the kernel says it is in", "[host]") {
+TEST_CASE("the clock's offset is in the unit the kernel says it is in", "[host][TIM-05]") {
     CHECK(*interpret_timex(TIME_OK, timex_of(STA_PLL, -1500, 0)).offset_seconds == -0.0015);
     CHECK(*interpret_timex(TIME_OK, timex_of(STA_PLL | STA_NANO, -1500, 0)).offset_seconds ==
           -0.0000015);
     CHECK(interpret_timex(TIME_OK, timex_of(STA_PLL, 0, 250'000)).max_error_seconds == 0.25);
 }
 
-TEST_CASE("an unsynchronised clock says so and has no offset", "[host]") {
+TEST_CASE("an unsynchronised clock says so and has no offset", "[host][TIM-05]") {
     const ClockState error = interpret_timex(TIME_ERROR, timex_of(STA_PLL, 77, 16'000'000));
     CHECK_FALSE(error.synchronized);
     CHECK_FALSE(error.offset_seconds);
@@ -237,7 +237,7 @@ TEST_CASE("an unsynchronised clock says so and has no offset", "[host]") {
         CHECK(interpret_timex(state, timex_of(STA_PLL, 0, 0)).synchronized);
 }
 
-TEST_CASE("chrony leaves the kernel's offset at zero: unknown, not perfect", "[host]") {
+TEST_CASE("chrony leaves the kernel's offset at zero: unknown, not perfect", "[host][TIM-05]") {
     const ClockState chrony = interpret_timex(TIME_OK, timex_of(STA_NANO, 0, 1200));
     CHECK(chrony.synchronized);
     CHECK_FALSE(chrony.offset_seconds);
@@ -270,7 +270,7 @@ TEST_CASE("the clock's state is recorded where the call is allowed, absent elsew
 }
 
 TEST_CASE("a reboot that becomes due, or was done away with, is seen within ten minutes",
-          "[host]") {
+          "[host][SYS-05]") {
     Host host;
     host.write("proc/sys/kernel/osrelease", "6.1.0-18-amd64\n");
     host.write("lib/modules/6.1.0-18-amd64/vmlinuz", "");
